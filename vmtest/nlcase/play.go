@@ -1,0 +1,188 @@
+package nlcase
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/nlrig/nlrig/vmtest/nlmsg"
+)
+
+// Bounds on a transcript, which is to fit a frame of vmtest/wire.
+const (
+	maxDatagrams = 4096    // of a step
+	maxRead      = 2 << 20 // bytes, of a case
+)
+
+// poll is how often a read with within= tries again.
+const poll = 2 * time.Millisecond
+
+// Play plays a case on a kernel and records what happened. A step whose
+// expectation does not hold does not stop it: Check is the judge. It does not
+// look at what the case needs, nor at the releases that the case is for.
+func Play(k Kernel, c *Case) *Transcript { return PlayFunc(k, c, nil) }
+
+// PlayFunc is Play, which calls before ahead of each step, with its index and
+// the transcript so far.
+func PlayFunc(k Kernel, c *Case, before func(step int, soFar *Transcript)) *Transcript {
+	t := &Transcript{Release: k.Release()}
+	err := k.Net(Setup{NoCaps: c.NoCaps}, func(n Net) {
+		p := &player{net: n, m: newMachine(c, t.Release), socks: map[string]Socket{}}
+		defer func() {
+			for _, s := range p.socks {
+				s.Close()
+			}
+			if r := recover(); r != nil {
+				t.Failed = fmt.Sprint("panic: ", r)
+			}
+		}()
+		for i := range c.Steps {
+			if before != nil {
+				before(i, t)
+			}
+			s := &c.Steps[i]
+			var r StepResult
+			if r.Skipped = !s.Guard.Holds(t.Release); !r.Skipped {
+				p.do(s, &r)
+			}
+			p.m.judge(s, &r)
+			t.Steps = append(t.Steps, r)
+			if p.total > maxRead {
+				t.Failed = fmt.Sprintf("line %d: the case has read more than %d bytes", s.Line, maxRead)
+				return
+			}
+		}
+	})
+	if err != nil && t.Failed == "" {
+		t.Failed = err.Error()
+	}
+	return t
+}
+
+// player is a machine at work on a kernel.
+type player struct {
+	net   Net
+	m     *machine
+	socks map[string]Socket
+	total int // bytes read
+}
+
+func (p *player) do(s *Step, r *StepResult) {
+	switch s.Op {
+	case OpOpen:
+		var so Socket
+		if so, r.Errno = p.net.Socket(s.Type, s.Proto); r.Errno == 0 {
+			if old := p.socks[s.Sock]; old != nil {
+				old.Close()
+			}
+			p.socks[s.Sock] = so
+		}
+	case OpIfindex:
+		n, errno := p.net.IfIndex(s.Name)
+		if r.Errno = errno; errno == 0 {
+			r.Value = nlmsg.AppendNumber(nil, nlmsg.U32, 4, uint64(n))
+		}
+	case OpWrite:
+		r.Errno = p.net.WriteFile(s.Name, s.Data)
+	case OpSleep:
+		p.net.Sleep(s.Sleep)
+	case OpSpin:
+		r.Errno = p.net.Spin()
+	case OpExit:
+		r.Errno = p.net.Exit()
+	default:
+		if s.Op == OpSend {
+			r.Value, _, _ = p.m.encode(s)
+		}
+		so := p.socks[s.Sock]
+		if so == nil { // it could not be opened
+			r.Errno = nlmsg.EBADF
+			return
+		}
+		p.onSocket(s, so, r)
+	}
+}
+
+func (p *player) onSocket(s *Step, so Socket, r *StepResult) {
+	number := func(a Arg) uint32 { return uint32(p.m.number(a)) }
+	switch s.Op {
+	case OpClose:
+		r.Errno = so.Close()
+		delete(p.socks, s.Sock)
+		return
+	case OpBind:
+		r.Errno = so.Bind(Addr{number(s.Pid), number(s.Groups)})
+	case OpConnect:
+		r.Errno = so.Connect(Addr{number(s.Pid), number(s.Groups)})
+	case OpJoin, OpLeave:
+		opt := addMembership
+		if s.Op == OpLeave {
+			opt = dropMembership
+		}
+		r.Errno = so.Setsockopt(solNetlink, opt, nlmsg.AppendNumber(nil, nlmsg.U32, 4, uint64(number(s.Group))))
+	case OpSet:
+		r.Errno = so.Setsockopt(s.Option.Level, s.Option.Opt, p.m.bytes(nlmsg.U32, 4, s.Value))
+	case OpGet:
+		r.Value, r.Errno = so.Getsockopt(s.Option.Level, s.Option.Opt, optionSize(s.Option))
+	case OpSend:
+		var to *Addr
+		if s.HasAddr {
+			to = &Addr{number(s.Pid), number(s.Groups)}
+		}
+		var n int
+		if n, r.Errno = so.Send(r.Value, to); r.Errno == 0 && n < len(r.Value) {
+			r.Value = r.Value[:max(n, 0)] // which Check will tell from what was to be sent
+		}
+	case OpRecv, OpCollect, OpQuiet:
+		p.read(s, so, r)
+		return
+	}
+	// Any of these may have bound the socket.
+	a, errno := so.Getsockname()
+	r.Portid, r.Groups = a.Pid, a.Groups
+	if s.Op == OpName {
+		r.Errno = errno
+	}
+}
+
+// optionSize is how much room getsockopt gets.
+func optionSize(o Option) int {
+	if o.Level == solNetlink && o.Opt == 9 { // NETLINK_LIST_MEMBERSHIPS
+		return 64
+	}
+	return 4
+}
+
+// read reads once, or over and over until what is expected has come or the
+// time is up. A collect keeps what it has read.
+func (p *player) read(s *Step, so Socket, r *StepResult) {
+	for waited := time.Duration(0); ; waited += poll {
+		if s.Op == OpCollect {
+			p.collect(s, so, r)
+		} else {
+			var d Datagram
+			if d, r.Errno = so.Recv(s.Recv.Options); r.Errno == 0 {
+				r.Datagrams = []Datagram{d}
+				p.total += len(d.Data)
+				return
+			}
+		}
+		if waited >= s.Recv.Within || p.total > maxRead || p.m.holds(s, r) {
+			return
+		}
+		p.net.Sleep(poll)
+	}
+}
+
+func (p *player) collect(s *Step, so Socket, r *StepResult) {
+	for r.Errno = 0; len(r.Datagrams) < maxDatagrams && p.total <= maxRead; {
+		d, errno := so.Recv(s.Recv.Options)
+		if errno != 0 {
+			if errno != nlmsg.EAGAIN {
+				r.Errno = errno
+			}
+			return
+		}
+		r.Datagrams = append(r.Datagrams, d)
+		p.total += len(d.Data)
+	}
+}
