@@ -1,0 +1,240 @@
+//go:build linux
+
+// Package local is the running kernel: it plays a case over real sockets, in a
+// fresh network namespace, on a thread that dies with it.
+//
+// It needs CAP_SYS_ADMIN, for unshare(CLONE_NEWNET). An ordinary user gets it
+// by starting the program again in a user namespace of its own
+// (syscall.SysProcAttr with CLONE_NEWUSER and the user mapped to root), where
+// the system allows that. A program of several threads cannot enter one.
+//
+// System calls are made past the Go poller: no descriptor is ever waited for.
+package local
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nlrig/nlrig/vmtest/nlcase"
+	"github.com/nlrig/nlrig/vmtest/nlmsg"
+)
+
+// Kernel is the running kernel. It plays any number of cases at a time.
+type Kernel struct {
+	// LoadModule gets a module that a case names into the kernel. Where it
+	// is nil a module is looked for, or left to the kernel to load.
+	LoadModule func(name string) error
+	// AllowFaults lets cases break the kernel.
+	AllowFaults bool
+
+	running atomic.Uint64 // thread<<32 | line
+}
+
+// Play plays the case. A *nlcase.NeedError says that it cannot be played here,
+// and why.
+func (k *Kernel) Play(c *nlcase.Case) (*nlcase.Transcript, error) {
+	return k.PlayFunc(c, nil)
+}
+
+// PlayFunc is Play, which calls before ahead of each step (see
+// nlcase.PlayFunc).
+func (k *Kernel) PlayFunc(c *nlcase.Case, before func(step int, soFar *nlcase.Transcript)) (*nlcase.Transcript, error) {
+	if why := c.Inapplicable(k.Release()); why != "" {
+		return nil, &nlcase.NeedError{Need: nlcase.Need{Kind: "another kernel"}, Err: errors.New(why)}
+	}
+	if c.NeedsVM() && !k.AllowFaults {
+		return nil, &nlcase.NeedError{Need: nlcase.Need{Kind: "vm"}, Err: errors.New("it breaks the kernel on purpose")}
+	}
+	for _, name := range c.Modules() {
+		if err := k.module(name); err != nil {
+			return nil, &nlcase.NeedError{Need: nlcase.Need{Kind: "module", Name: name}, Err: err}
+		}
+	}
+	r := recorder{Kernel: k}
+	t := nlcase.PlayFunc(&r, c, func(step int, soFar *nlcase.Transcript) {
+		k.running.Store(uint64(unix.Gettid())<<32 | uint64(c.Steps[step].Line))
+		if before != nil {
+			before(step, soFar)
+		}
+	})
+	k.running.Store(0)
+	switch {
+	case r.err != nil:
+		return nil, &nlcase.NeedError{Need: nlcase.Need{Kind: "network namespaces"}, Err: r.err}
+	case t.Failed != "":
+		return nil, fmt.Errorf("play %s: %s", c.Name, t.Failed)
+	}
+	return t, nil
+}
+
+// recorder keeps the error that a transcript holds only the text of.
+type recorder struct {
+	*Kernel
+	err error
+}
+
+func (r *recorder) Net(s nlcase.Setup, f func(nlcase.Net)) error {
+	r.err = r.Kernel.Net(s, f)
+	return r.err
+}
+
+// Running is the thread of the case that started a step last, and the step's
+// line; 0, 0 if none runs. /proc/self/task/THREAD/stack shows where in the
+// kernel it hangs.
+func (k *Kernel) Running() (thread, line int) {
+	r := k.running.Load()
+	return int(r >> 32), int(uint32(r))
+}
+
+// Release is the running kernel's, as uname tells it.
+func (k *Kernel) Release() string {
+	var u unix.Utsname
+	_ = unix.Uname(&u) // cannot fail: the buffer is ours
+	return nlcase.Release(unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Version[:]))
+}
+
+// NamespaceError says why a case cannot have its network namespace.
+type NamespaceError struct {
+	Op  string
+	Err error
+}
+
+func (e *NamespaceError) Error() string {
+	s := e.Op + ": " + e.Err.Error()
+	switch e.Err {
+	case unix.EPERM:
+		s += " (it takes CAP_SYS_ADMIN: be root, or be started in a user namespace where the system" +
+			" allows those: see sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns," +
+			" user.max_user_namespaces, and a container's seccomp profile)"
+	case unix.ENOSPC:
+		s += " (the limit of network namespaces is reached: see sysctl user.max_net_namespaces)"
+	case unix.EINVAL:
+		s += " (the kernel is built without CONFIG_NET_NS)"
+	}
+	return s
+}
+
+func (e *NamespaceError) Unwrap() error { return e.Err }
+
+// Net calls f in a fresh network namespace, on a thread that ends with f. All
+// errors are *NamespaceError.
+func (k *Kernel) Net(s nlcase.Setup, f func(nlcase.Net)) error {
+	done := make(chan error, 1)
+	go func() {
+		// Never unlocked: the thread goes, and its namespace with it.
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The first thread cannot go. While it is held here, the
+			// case gets another.
+			done <- k.Net(s, f)
+			runtime.UnlockOSThread()
+			return
+		}
+		done <- k.onThread(s, f)
+	}()
+	return <-done
+}
+
+func (k *Kernel) onThread(s nlcase.Setup, f func(nlcase.Net)) error {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return &NamespaceError{"unshare(CLONE_NEWNET)", err}
+	}
+	if s.NoCaps {
+		// The raw call is for this thread alone.
+		hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&hdr, &none[0]); err != nil {
+			return &NamespaceError{"capset", err}
+		}
+	}
+	f(&netns{faults: k.AllowFaults, buf: make([]byte, maxDatagram)})
+	return nil
+}
+
+// netns is the namespace of the calling thread.
+type netns struct {
+	faults bool
+	buf    []byte
+}
+
+// maxDatagram holds whatever the default send buffer lets through.
+const maxDatagram = 256 << 10
+
+func errnoOf(err error) nlcase.Errno {
+	if err == nil {
+		return 0
+	}
+	if e, ok := err.(unix.Errno); ok {
+		return nlcase.Errno(e)
+	}
+	return nlmsg.EIO
+}
+
+func (n *netns) Socket(typ, proto int) (nlcase.Socket, nlcase.Errno) {
+	// Not unix.Socket, which keeps the Go scheduler from running anything
+	// else on this processor: the kernel may wait here for a module, which
+	// another goroutine of the agent gets (netlink_create, request_module).
+	fd, _, err := unix.Syscall(unix.SYS_SOCKET, unix.AF_NETLINK, uintptr(typ|unix.SOCK_CLOEXEC), uintptr(proto))
+	if err != 0 {
+		return nil, nlcase.Errno(err)
+	}
+	return &socket{fd: int(fd), buf: n.buf}, 0
+}
+
+// IfIndex asks with an ioctl, so that no netlink traffic is added.
+func (n *netns) IfIndex(name string) (int, nlcase.Errno) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0, errnoOf(err)
+	}
+	defer unix.Close(fd)
+	r, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, nlmsg.EINVAL
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, r); err != nil {
+		return 0, errnoOf(err)
+	}
+	return int(r.Uint32()), 0
+}
+
+func (n *netns) Sleep(d time.Duration) { time.Sleep(d) }
+
+func (n *netns) WriteFile(path string, data []byte) nlcase.Errno {
+	if !n.faults {
+		return nlmsg.EPERM
+	}
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return errnoOf(err)
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, data)
+	return errnoOf(err)
+}
+
+func (n *netns) Spin() nlcase.Errno {
+	if !n.faults {
+		return nlmsg.EPERM
+	}
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 99}
+	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
+		return errnoOf(err)
+	}
+	for {
+	}
+}
+
+func (n *netns) Exit() nlcase.Errno {
+	if !n.faults {
+		return nlmsg.EPERM
+	}
+	os.Exit(1)
+	return 0
+}
