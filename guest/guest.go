@@ -1,0 +1,262 @@
+//go:build linux
+
+// Package guest is the agent: PID 1 of a VM, which plays the cases that the
+// host sends, each in a fresh network namespace on a thread that dies with it.
+// It judges nothing. It reports what happened and the host decides.
+//
+// It is kept small, because every page of it is unpacked and translated again
+// in each VM: no reflection, no net package.
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nlrig/nlrig/kernels/local"
+	"github.com/nlrig/nlrig/vmtest/nlcase"
+	"github.com/nlrig/nlrig/vmtest/wire"
+)
+
+const (
+	// heartbeat is how often the host hears from a guest that is well.
+	heartbeat = 250 * time.Millisecond
+	// wantTimeout bounds the wait for the host to send a module.
+	wantTimeout = 20 * time.Second
+	// maxStacks bounds the answer to Show, in bytes.
+	maxStacks = 64 << 10
+)
+
+// server answers one host.
+type server struct {
+	conn    *wire.Conn
+	kernel  local.Kernel
+	log     *kmsg         // nil when the kernel's log is not ours to read
+	running atomic.Uint32 // the running case's ID, 0 for none
+
+	mu    sync.Mutex // guards wants, next
+	wants map[uint32]chan *wire.Module
+	next  uint32
+
+	input chan *wire.Input // to the shell; holds one
+}
+
+// serve says hello and does what the host asks until it asks for power-off,
+// which returns nil, or the stream ends.
+func (s *server) serve(hello *wire.Hello) error {
+	s.wants = make(map[uint32]chan *wire.Module)
+	s.input = make(chan *wire.Input, 1)
+	if err := s.conn.Send(hello); err != nil {
+		return err
+	}
+	go s.beat()
+	for {
+		m, err := s.conn.Recv()
+		if err != nil {
+			return fmt.Errorf("host: %w", err)
+		}
+		switch m := m.(type) {
+		case *wire.Play:
+			go s.play(m)
+		case *wire.Module:
+			s.mu.Lock()
+			c := s.wants[m.ID]
+			s.mu.Unlock()
+			if c != nil {
+				c <- m
+			}
+		case *wire.Show:
+			err = s.conn.Send(&wire.Stacks{Text: s.stacks()})
+		case *wire.Shell:
+			go s.shell(m)
+		case *wire.Input:
+			select {
+			case s.input <- m:
+			default: // nobody has asked for it
+			}
+		case *wire.Resize:
+			resize(m.Rows, m.Cols)
+		case *wire.PowerOff:
+			err = s.conn.Send(&wire.Bye{})
+		case *wire.Ack:
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *server) beat() {
+	for range time.Tick(heartbeat) {
+		s.readLog()
+		if s.conn.Send(&wire.Heartbeat{Case: s.running.Load()}) != nil {
+			return
+		}
+	}
+}
+
+// readLog passes on what the kernel has logged, under the running case.
+func (s *server) readLog() {
+	if s.log == nil {
+		return
+	}
+	id := s.running.Load()
+	s.log.drain(func(priority uint8, text string) {
+		// A host that is gone is noticed by serve.
+		_ = s.conn.Send(&wire.Kmsg{Case: id, Priority: priority, Text: text})
+	})
+}
+
+func (s *server) play(p *wire.Play) {
+	s.running.Store(p.ID)
+	r := s.result(p)
+	s.readLog()
+	s.running.Store(0)
+	_ = s.conn.Send(r)
+}
+
+func (s *server) result(p *wire.Play) *wire.Result {
+	r := &wire.Result{Case: p.ID}
+	c, err := nlcase.Parse(p.Name, p.Text)
+	if err != nil {
+		r.Err = err.Error()
+		return r
+	}
+	t, err := s.kernel.Play(c)
+	var skip *nlcase.NeedError
+	switch {
+	case errors.As(err, &skip):
+		r.Skip = skip.Error()
+	case err != nil:
+		r.Err = err.Error()
+	default:
+		r.Transcript = t.AppendBinary(nil)
+	}
+	return r
+}
+
+// module gets a module and those it needs from the host and loads them.
+func (s *server) module(name string) error {
+	c := make(chan *wire.Module, 1)
+	s.mu.Lock()
+	s.next++
+	id := s.next
+	s.wants[id] = c
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.wants, id)
+		s.mu.Unlock()
+	}()
+	if err := s.conn.Send(&wire.Want{ID: id, Name: name}); err != nil {
+		return err
+	}
+	deadline := time.After(wantTimeout)
+	for {
+		select {
+		case m := <-c:
+			if m.Err != "" {
+				return errors.New(m.Err)
+			}
+			if len(m.Data) > 0 {
+				if err := unix.InitModule(m.Data, ""); err != nil && err != unix.EEXIST {
+					return fmt.Errorf("load %s: %w", m.Name, err)
+				}
+			}
+			if m.Left == 0 {
+				return nil
+			}
+		case <-deadline:
+			return fmt.Errorf("module %s: the host did not answer within %v", name, wantTimeout)
+		}
+	}
+}
+
+// stacks shows where the running case stands: its line, what its thread does
+// in the kernel, and what the agent's other threads do.
+func (s *server) stacks() string {
+	var b strings.Builder
+	running, line := s.kernel.Running()
+	if running != 0 {
+		fmt.Fprintf(&b, "the case is at line %d, in thread %d\n", line, running)
+		showThread(&b, strconv.Itoa(running))
+	}
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, t := range tasks {
+		if t.Name() != strconv.Itoa(running) {
+			showThread(&b, t.Name())
+		}
+	}
+	return b.String()[:min(b.Len(), maxStacks)]
+}
+
+func showThread(b *strings.Builder, tid string) {
+	dir := "/proc/self/task/" + tid + "/"
+	call, _ := os.ReadFile(dir + "syscall")
+	stack, _ := os.ReadFile(dir + "stack")
+	fmt.Fprintf(b, "thread %s: system call %s\n%s", tid, strings.TrimSpace(string(call)), stack)
+}
+
+// port is a character device or a socket read and written in blocking mode,
+// past the Go poller, which virtio-serial ports do not work with.
+type port int
+
+func (p port) Read(b []byte) (int, error) {
+	for {
+		n, err := unix.Read(int(p), b)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+}
+
+func (p port) Write(b []byte) (int, error) {
+	for done := 0; done < len(b); {
+		n, err := unix.Write(int(p), b[done:])
+		if err != nil && err != unix.EINTR {
+			return done, err
+		}
+		done += max(n, 0)
+	}
+	return len(b), nil
+}
+
+// helloOf describes the running kernel.
+func helloOf(agent string) *wire.Hello {
+	var u unix.Utsname
+	_ = unix.Uname(&u) // cannot fail: the buffer is ours
+	config, _ := os.ReadFile("/proc/config.gz")
+	return &wire.Hello{
+		Agent:         agent,
+		Release:       unix.ByteSliceToString(u.Release[:]),
+		KernelVersion: unix.ByteSliceToString(u.Version[:]),
+		Machine:       unix.ByteSliceToString(u.Machine[:]),
+		Config:        config,
+	}
+}
+
+// ServeProcess plays on the running kernel what the host sends on file
+// descriptor 3. The kernel's log and its modules are not touched.
+func ServeProcess() error {
+	s := &server{conn: wire.NewConn(wire.Guest, port(3))}
+	err := s.serve(helloOf(""))
+	if errors.Is(err, io.EOF) {
+		return nil // the host is gone
+	}
+	return err
+}

@@ -1,0 +1,111 @@
+//go:build linux
+
+package guest
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nlrig/nlrig/guest/layout"
+	"github.com/nlrig/nlrig/vmtest/wire"
+)
+
+const (
+	// portPath is the first port of the first virtio-serial device.
+	portPath    = "/dev/vport0p1"
+	portTimeout = 20 * time.Second
+)
+
+// Init is PID 1. It returns only an error, and then the kernel panics, whose
+// last words the host reads on the console.
+func Init() error {
+	if err := mount(); err != nil {
+		return err
+	}
+	if err := loadTransport(); err != nil {
+		return err
+	}
+	fd, err := openPort()
+	if err != nil {
+		return err
+	}
+	sum, err := os.ReadFile(layout.AgentSum)
+	if err != nil {
+		return err
+	}
+	log, err := openKmsg()
+	if err != nil {
+		return fmt.Errorf("kernel log: %w", err)
+	}
+	s := &server{conn: wire.NewConn(wire.Guest, port(fd)), log: log}
+	s.kernel.AllowFaults = true
+	s.kernel.LoadModule = s.module
+	if err := s.answerModprobe(); err != nil {
+		return fmt.Errorf("modprobe socket: %w", err)
+	}
+	if err := s.serve(helloOf(string(sum))); err != nil {
+		return err
+	}
+	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}
+
+func mount() error {
+	for _, m := range []struct{ fstype, dir string }{
+		{"devtmpfs", "/dev"},
+		{"proc", "/proc"},
+		{"sysfs", "/sys"},
+	} {
+		if err := unix.Mount(m.fstype, m.dir, m.fstype, 0, ""); err != nil {
+			return fmt.Errorf("mount %s on %s: %w", m.fstype, m.dir, err)
+		}
+	}
+	return nil
+}
+
+// loadTransport loads what the port needs and the kernel does not have built
+// in.
+func loadTransport() error {
+	files, err := os.ReadDir(layout.ModulesDir) // sorted by name
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		fd, err := unix.Open(layout.ModulesDir+"/"+f.Name(), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = unix.FinitModule(fd, "", 0)
+			unix.Close(fd)
+		}
+		if err != nil && err != unix.EEXIST {
+			return fmt.Errorf("load %s: %w", f.Name(), err)
+		}
+	}
+	return nil
+}
+
+// drivers are those of the port, with the kernel option that each is from.
+var drivers = []struct{ dir, option string }{
+	{"/sys/bus/pci/drivers/virtio-pci", "CONFIG_VIRTIO_PCI"},
+	{"/sys/bus/virtio/drivers/virtio_console", "CONFIG_VIRTIO_CONSOLE"},
+}
+
+// openPort waits for the port: its node appears some time after the driver
+// is loaded, and answers ENXIO until the host's side is known to be there.
+func openPort() (int, error) {
+	for deadline := time.Now().Add(portTimeout); ; time.Sleep(time.Millisecond) {
+		fd, err := unix.Open(portPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return fd, nil
+		}
+		for _, d := range drivers {
+			if _, err := os.Stat(d.dir); err != nil {
+				return -1, fmt.Errorf("no virtio-serial port: the kernel has no driver for it: it needs %s, built in or as a module that nlrig is given", d.option)
+			}
+		}
+		if time.Now().After(deadline) {
+			return -1, fmt.Errorf("no virtio-serial port within %v: open %s: %w", portTimeout, portPath, err)
+		}
+	}
+}

@@ -1,0 +1,16 @@
+// Package layout names the files of the initramfs that the agent reads and
+// package initramfs writes.
+package layout
+
+const (
+	// ModulesDir holds the modules of the transport. Their names sort in
+	// load order.
+	ModulesDir = "/modules"
+	// AgentSum is a file with the SHA-256 of the agent, in hex.
+	AgentSum = "/agent.sha256"
+	// Shell is there only in the initramfs of nlrig shell, with the other
+	// commands of its directory.
+	Shell = "/bin/gosh"
+	// Path is where a shell finds commands: modprobe is the agent.
+	Path = "/bin:/sbin"
+)
