@@ -1,0 +1,5 @@
+//go:build !nlrig_agent
+
+package initramfs
+
+var carried []byte
