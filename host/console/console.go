@@ -1,0 +1,120 @@
+// Package console keeps what a VM's console printed: its first and its last
+// words, and never more than a bounded amount.
+package console
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// keep is how much of the beginning, and how much of the end, is kept.
+const keep = 512 << 10
+
+// Log takes a console's bytes. The zero value is empty and ready.
+type Log struct {
+	mu      sync.Mutex // guards all below
+	head    []byte
+	tail    []byte // what came after head, at most 2*keep of it
+	dropped int64  // bytes between head and tail
+}
+
+// Write never fails.
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(p)
+	if room := keep - len(l.head); room > 0 {
+		take := min(room, len(p))
+		l.head = append(l.head, p[:take]...)
+		p = p[take:]
+	}
+	l.tail = append(l.tail, p...)
+	if extra := len(l.tail) - keep; extra > keep {
+		l.dropped += int64(extra)
+		l.tail = append(l.tail[:0], l.tail[extra:]...)
+	}
+	return n, nil
+}
+
+// String is all that was kept, as printable text: a guest decides what it
+// prints, and it should not be able to drive the terminal that shows it.
+func (l *Log) String() string {
+	l.mu.Lock()
+	b := bytes.Clone(l.head)
+	if l.dropped > 0 {
+		b = fmt.Appendf(b, "\n[%d bytes not kept]\n", l.dropped)
+	}
+	b = append(b, l.tail...)
+	l.mu.Unlock()
+	return Printable(string(b))
+}
+
+// Printable makes s fit to be shown on a terminal: line ends become \n, and
+// other control characters are removed.
+func Printable(s string) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "?"), "\r\n", "\n")
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && (r < 0x80 || r >= 0xa0) {
+			return r
+		}
+		return -1
+	}, s)
+}
+
+// Last returns the last n lines that are not empty.
+func (l *Log) Last(n int) []string {
+	var lines []string
+	for line := range strings.Lines(l.String()) {
+		if line = strings.TrimRight(line, " \n"); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines[max(0, len(lines)-n):]
+}
+
+// Contains says whether the console printed s.
+func (l *Log) Contains(s string) bool { return strings.Contains(l.String(), s) }
+
+// Death is what the log says of how its kernel died.
+type Death struct {
+	Panic string   // the reason behind "Kernel panic - not syncing: ", empty if it did not
+	Init  bool     // PID 1 was killed or ended
+	Lines []string // from the first sign of trouble on, at most maxDeath
+}
+
+const maxDeath = 60
+
+// Death looks for a panic. The lines begin at the first BUG, Oops, trigger or
+// the panic itself, whichever is first, since a trace precedes the panic.
+func (l *Log) Death() (Death, bool) {
+	const mark = "Kernel panic - not syncing: "
+	lines := strings.Split(l.String(), "\n")
+	first := -1
+	for i, line := range lines {
+		if first < 0 && trouble(line) {
+			first = i
+		}
+		if _, reason, ok := strings.Cut(line, mark); ok {
+			if first < 0 {
+				first = i
+			}
+			return Death{
+				Panic: strings.TrimSpace(reason),
+				Init:  strings.Contains(reason, "Attempted to kill init"),
+				Lines: lines[first:min(len(lines), first+maxDeath)],
+			}, true
+		}
+	}
+	return Death{}, false
+}
+
+func trouble(line string) bool {
+	for _, s := range []string{"sysrq: Trigger a crash", "BUG: ", "Oops: ", "general protection fault", "double fault", "NMI received", "nlrig agent: "} {
+		if strings.Contains(line, s) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,219 @@
+//go:build linux
+
+// Command nlrig tells what Linux kernels do with netlink messages: it boots
+// real kernels in throw-away VMs, plays netlink exchanges in them and compares
+// what comes back.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nlrig/nlrig/host"
+	"github.com/nlrig/nlrig/host/qemu"
+	"github.com/nlrig/nlrig/kernels"
+)
+
+const usage = `nlrig tells what Linux kernels do with netlink messages.
+
+	nlrig run     [-k KERNELS] [-o json=FILE] [CASE...]  play cases on kernels; the matrix is its output
+	nlrig cases   [CASE...]                              list the cases
+	nlrig shell   [-k KERNEL]                            a shell in a VM of that kernel
+	nlrig kernels list [KERNELS] | pull KERNELS | rm KERNELS
+	nlrig doctor                                         what works on this machine, and how to mend the rest
+
+KERNELS is a list with commas:
+	6.12              a series: its newest version to be had
+	6.12.43           a version; 6.12.43/amd64 is another flavour than cloud-amd64
+	6.12.43..6.12.95  all versions between
+	newest, all, default (5.10, 6.1, 6.12 and the newest)
+	local             the running kernel, in a network namespace
+	file:PATH[,modules=DIR][,config=FILE]   a bzImage or a vmlinux
+	deb:PATH          a Debian package of a kernel
+
+CASE is a case's name, a pattern (ack/*), a folder (ack), or the path of a
+case's file (./my.nlcase).
+
+Exit codes: 0 all held; 1 some did not; 2 wrong use; 3 this machine could not
+find out (no QEMU, no disk, no download).
+Each command shows its flags with -h.
+`
+
+// errUsage is wrong use whose message has been printed.
+var errUsage = errors.New("usage")
+
+// exit is an error that is only a status.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func main() {
+	ctx, stop := interruptible()
+	err := dispatch(ctx, os.Args[1:])
+	stop()
+	var code exit
+	switch {
+	case err == nil:
+	case errors.As(err, &code):
+		os.Exit(int(code))
+	case errors.Is(err, errUsage):
+		os.Exit(host.ExitUsage)
+	default:
+		fmt.Fprintln(os.Stderr, "nlrig:", err)
+		var u *usageError
+		if errors.As(err, &u) || errors.Is(err, kernels.ErrSpec) {
+			os.Exit(host.ExitUsage)
+		}
+		os.Exit(host.ExitInfra)
+	}
+}
+
+// interruptible ends ctx at the first SIGINT, SIGTERM or SIGHUP, so that VMs
+// are ended in order. The second one is the signal's own.
+func interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		s := <-c
+		signal.Stop(c)
+		cancel(fmt.Errorf("%v", s))
+	}()
+	return ctx, func() { signal.Stop(c); cancel(nil) }
+}
+
+func dispatch(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		fmt.Fprint(os.Stderr, usage)
+		return errUsage
+	}
+	switch args[0] {
+	case "run":
+		return run(ctx, args[1:])
+	case "cases":
+		return listCases(args[1:])
+	case "kernels":
+		return kernelsCommand(ctx, args[1:])
+	case "shell":
+		return shell(ctx, args[1:])
+	case "doctor":
+		return doctor(ctx, args[1:])
+	case "help", "-h", "-help", "--help":
+		fmt.Print(usage)
+		return nil
+	}
+	return misuse("%q is not a command of nlrig; nlrig help lists them", args[0])
+}
+
+type usageError struct{ msg string }
+
+func (e *usageError) Error() string { return e.msg }
+
+func misuse(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// options are the flags that commands share.
+type options struct {
+	cache, mirror, accel, binary string
+	memory                       int
+	refresh                      bool
+}
+
+func newFlags(name, synopsis string, o *options) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.StringVar(&o.cache, "cache", "", "`directory` of kernels and images (default nlrig in the user's cache directory)")
+	f.StringVar(&o.mirror, "mirror", "", "Debian mirror's `URL` (default: those of this machine's apt sources)")
+	f.BoolVar(&o.refresh, "refresh", false, "ask the mirror anew which kernels it has")
+	f.Usage = func() {
+		fmt.Fprintf(f.Output(), "usage: nlrig %s %s\n", name, synopsis)
+		f.PrintDefaults()
+	}
+	return f
+}
+
+func (o *options) vmFlags(f *flag.FlagSet) {
+	f.StringVar(&o.accel, "accel", "tcg", "QEMU's `accelerator`: tcg, kvm, ...")
+	f.StringVar(&o.binary, "qemu", qemu.Program, "QEMU's `program`")
+	f.IntVar(&o.memory, "m", qemu.DefaultMemory, "a VM's memory in `MiB`")
+}
+
+func parse(f *flag.FlagSet, args []string) error {
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return exit(0)
+		}
+		return errUsage // flag has said why
+	}
+	return nil
+}
+
+// rig opens the cache and the catalogue.
+func (o *options) rig(say func(format string, args ...any)) (*host.Rig, error) {
+	if o.cache == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return nil, fmt.Errorf("%w: name one with -cache", err)
+		}
+		o.cache = filepath.Join(dir, "nlrig")
+	}
+	c, err := kernels.Open(kernels.Options{Dir: filepath.Join(o.cache, "kernels"), Mirror: o.mirror, Refresh: o.refresh, Log: say})
+	if err != nil {
+		return nil, err
+	}
+	return &host.Rig{
+		Catalogue: c,
+		Dir:       o.cache,
+		QEMU:      qemu.Config{Binary: o.binary, Accel: o.accel, Memory: o.memory},
+	}, nil
+}
+
+// versions turns a -k into kernels, each once, and says whether local is
+// among them.
+func versions(ctx context.Context, c *kernels.Catalogue, spec string) (vs []kernels.Version, local bool, err error) {
+	specs := kernels.Split(spec)
+	if len(specs) == 0 {
+		return nil, false, misuse("-k names no kernel")
+	}
+	seen := map[string]bool{}
+	for _, e := range specs {
+		if e == "local" {
+			local = true
+			continue
+		}
+		some, err := c.Select(ctx, e)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, v := range some {
+			if !seen[v.String()] {
+				seen[v.String()] = true
+				vs = append(vs, v)
+			}
+		}
+	}
+	return vs, local, nil
+}
+
+// style fits w: colour and a width only on a terminal, and no colour where
+// NO_COLOR is set.
+func style(w io.Writer) (s host.Style, terminal bool) {
+	f, ok := w.(*os.File)
+	if !ok {
+		return s, false
+	}
+	ws, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return s, false
+	}
+	s.Width = int(ws.Col)
+	s.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return s, os.Getenv("TERM") != "dumb"
+}

@@ -1,0 +1,368 @@
+//go:build linux
+
+// Package host plays cases on kernels: it boots a VM for each kernel, as many
+// at once as the machine has room for, judges what comes back, and replaces a
+// VM that a case has broken, so that such a case costs itself alone.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/nlrig/nlrig/host/console"
+	"github.com/nlrig/nlrig/initramfs"
+	"github.com/nlrig/nlrig/vmtest/nlcase"
+	"github.com/nlrig/nlrig/vmtest/wire"
+)
+
+// Target is a kernel to play cases on. QEMUTarget and LocalTarget make one.
+type Target struct {
+	// Name is the column's head in the matrix.
+	Name string
+	// vm says that cases which may break the kernel can be played, and that
+	// it takes one of the runner's slots.
+	vm bool
+	// prepare fetches and verifies what start needs. It runs once, before a
+	// slot is taken.
+	prepare func(ctx context.Context, say Says) error
+	start   func(ctx context.Context) (machine, error)
+	modules func(name string) ([]initramfs.Module, error)
+	// agent is the sum that hello must name.
+	agent func() string
+	// release is what uname -r must say, empty if it is not known.
+	release func() string
+	// silent is what to think of when not a word comes from the kernel.
+	silent string
+}
+
+// Says is how a target speaks of its preparation.
+type Says struct {
+	Note   func(string) // to be kept with the column
+	Status func(string) // of the moment
+}
+
+// Runner plays. The zero value of each field is a working default.
+type Runner struct {
+	// Slots is how many VMs run at once; 0 for what cores and memory allow.
+	Slots int
+	// CaseTimeout bounds one case, BootTimeout the way to the agent.
+	CaseTimeout, BootTimeout time.Duration
+	// Console is a directory where the console of each VM is kept; empty
+	// for nowhere.
+	Console string
+	// Progress hears what happens, from many goroutines.
+	Progress func(Event)
+}
+
+// Defaults of Runner.
+const (
+	DefaultCaseTimeout = 10 * time.Second
+	DefaultBootTimeout = 60 * time.Second
+)
+
+// Event is one thing that happened to a target.
+type Event struct {
+	Target string
+	Kind   EventKind
+	Text   string        // of a note, or why
+	Took   time.Duration // of a boot
+	Done   int           // cases that have a verdict
+	Of     int           // cases in all
+	Out    *Outcome      // of a case
+}
+
+// EventKind tells events apart.
+type EventKind int
+
+const (
+	Note    EventKind = iota // Text, to be kept
+	Status                   // Text, of the moment: a download
+	Booting                  // a VM starts
+	Booted                   // its agent said hello; Took
+	Played                   // a case has its verdict; Out, Done, Of
+	Ended                    // the target is through; Done, Of
+)
+
+// Column is what became of a target.
+type Column struct {
+	Target string
+	// Release and Version are uname(2)'s, empty when nothing booted.
+	Release, Version string
+	// Notes are for a person: a second try, where a console's log is.
+	Notes []string
+	// Boots is how many VMs were started, BootTime the first one's way to
+	// its agent.
+	Boots    int
+	BootTime time.Duration
+	Outcomes []Outcome // one for each case, in their order
+}
+
+// Run plays every case on every target and returns a column for each, in
+// their order. It always returns all of them: what could not be played has
+// a verdict that says so.
+func (r *Runner) Run(ctx context.Context, targets []Target, cases []*nlcase.Case) []Column {
+	slots := make(chan struct{}, r.slots())
+	columns := make([]Column, len(targets))
+	var wg sync.WaitGroup
+	for i := range targets {
+		wg.Go(func() {
+			p := &player{Runner: r, t: &targets[i], col: &columns[i], cases: cases, slots: slots}
+			p.col.Target = targets[i].Name
+			p.col.Outcomes = make([]Outcome, len(cases))
+			p.run(ctx)
+			p.event(Event{Kind: Ended, Done: len(cases)})
+		})
+	}
+	wg.Wait()
+	return columns
+}
+
+func (r *Runner) caseTimeout() time.Duration {
+	if r.CaseTimeout > 0 {
+		return r.CaseTimeout
+	}
+	return DefaultCaseTimeout
+}
+
+func (r *Runner) bootTimeout() time.Duration {
+	if r.BootTimeout > 0 {
+		return r.BootTimeout
+	}
+	return DefaultBootTimeout
+}
+
+// player fills one target's column.
+type player struct {
+	*Runner
+	t     *Target
+	col   *Column
+	cases []*nlcase.Case
+	slots chan struct{}
+	done  int
+}
+
+func (p *player) event(e Event) {
+	if p.Progress != nil {
+		e.Target, e.Of = p.t.Name, len(p.cases)
+		p.Progress(e)
+	}
+}
+
+func (p *player) note(s string) {
+	p.col.Notes = append(p.col.Notes, s)
+	p.event(Event{Kind: Note, Text: s})
+}
+
+func (p *player) status(s string) { p.event(Event{Kind: Status, Text: s}) }
+
+// set gives case i its verdict.
+func (p *player) set(i int, o Outcome) {
+	o.Case = p.cases[i]
+	p.col.Outcomes[i] = o
+	p.done++
+	p.event(Event{Kind: Played, Out: &p.col.Outcomes[i], Done: p.done})
+}
+
+// setRest gives the cases from i on one verdict.
+func (p *player) setRest(i int, o Outcome) {
+	for ; i < len(p.cases); i++ {
+		if p.col.Outcomes[i].Verdict == "" {
+			p.set(i, o)
+		}
+	}
+}
+
+func (p *player) run(ctx context.Context) {
+	if err := p.t.prepare(ctx, Says{p.note, p.status}); err != nil {
+		var skip *SkipError
+		if errors.As(err, &skip) {
+			p.setRest(0, Outcome{Verdict: Skip, Reason: skip.Reason})
+			return
+		}
+		p.setRest(0, Outcome{Verdict: Infra, Reason: err.Error()})
+		return
+	}
+	if p.t.vm {
+		select {
+		case p.slots <- struct{}{}:
+			defer func() { <-p.slots }()
+		case <-ctx.Done():
+		}
+	}
+	for i := 0; i < len(p.cases); {
+		if err := context.Cause(ctx); err != nil {
+			p.setRest(i, Outcome{Verdict: Infra, Reason: "interrupted: " + err.Error()})
+			return
+		}
+		s, failed := p.boot(ctx)
+		if s == nil {
+			p.setRest(i, failed)
+			return
+		}
+		i = p.playFrom(ctx, s, i)
+	}
+}
+
+// playFrom plays on s from case i on, and returns the first case that needs
+// another machine.
+func (p *player) playFrom(ctx context.Context, s *session, i int) int {
+	first, alive := i, true
+	defer func() {
+		if alive {
+			s.powerOff()
+		}
+		p.end(s)
+	}()
+	for ; i < len(p.cases); i++ {
+		if reason := p.inapplicable(p.cases[i], s.hello); reason != "" {
+			p.set(i, Outcome{Verdict: Skip, Reason: reason})
+			continue
+		}
+		if i > first && s.ended() {
+			alive = false
+			p.note("the VM ended after " + p.cases[i-1].Name + " had its verdict: " + s.lost(s.readErr).Reason)
+			return i
+		}
+		var o Outcome
+		o, alive = s.play(ctx, p.cases[i], p.caseTimeout())
+		p.set(i, o)
+		if !alive {
+			return i + 1
+		}
+	}
+	return i
+}
+
+// inapplicable says why a case is not played, empty if it is.
+func (p *player) inapplicable(c *nlcase.Case, h *wire.Hello) string {
+	if c.NeedsVM() && !p.t.vm {
+		return "breaks the kernel on purpose: for a VM only"
+	}
+	return c.Inapplicable(nlcase.Release(h.Release, h.KernelVersion))
+}
+
+// boot brings up a machine, with a second try before a kernel is blamed.
+func (p *player) boot(ctx context.Context) (*session, Outcome) {
+	var o Outcome
+	for try := 1; try <= 2; try++ {
+		var s *session
+		if s, o = p.bootOnce(ctx); s != nil {
+			return s, o
+		}
+		if o.Verdict != BootFail || ctx.Err() != nil {
+			return nil, o
+		}
+		if try == 1 {
+			p.note("the first boot failed (" + o.Reason + "); trying once more")
+		}
+	}
+	o.Reason += " (twice)"
+	return nil, o
+}
+
+func (p *player) bootOnce(ctx context.Context) (*session, Outcome) {
+	p.event(Event{Kind: Booting, Done: p.done})
+	p.col.Boots++
+	start := time.Now()
+	m, err := p.t.start(ctx)
+	if err != nil {
+		var skip *SkipError
+		if errors.As(err, &skip) {
+			return nil, Outcome{Verdict: Skip, Reason: skip.Reason}
+		}
+		return nil, Outcome{Verdict: Infra, Reason: err.Error()}
+	}
+	s := newSession(m, p.t.modules)
+	err = s.awaitHello(ctx, p.t.agent(), p.bootTimeout())
+	if err == nil {
+		if want := p.t.release(); want != "" && want != s.hello.Release {
+			err = fmt.Errorf("the kernel says it is %q, want %q", s.hello.Release, want)
+		}
+	}
+	if err != nil {
+		o := p.bootFailure(ctx, m, err)
+		p.end(s)
+		return nil, o
+	}
+	took := time.Since(start)
+	if p.col.Release == "" {
+		p.col.Release, p.col.Version, p.col.BootTime = s.hello.Release, s.hello.KernelVersion, took
+	}
+	p.event(Event{Kind: Booted, Took: took, Done: p.done})
+	return s, Outcome{}
+}
+
+func (p *player) bootFailure(ctx context.Context, m machine, err error) Outcome {
+	if ctx.Err() != nil {
+		return Outcome{Verdict: Infra, Reason: "interrupted: " + context.Cause(ctx).Error()}
+	}
+	m.Wait(100 * time.Millisecond) // a stream that ended is a machine about to end
+	o := Outcome{Verdict: BootFail, Reason: err.Error(), LastWords: m.Console().Last(lastLines)}
+	if d, ok := m.Console().Death(); ok {
+		o.Reason, o.LastWords = bootReason(d), d.Lines
+	} else if f := m.Failure(); f != "" {
+		o.Reason = f
+		if len(o.LastWords) == 0 {
+			o.Verdict = Infra // not one word from a kernel: it is not to blame
+		}
+	} else if len(o.LastWords) == 0 {
+		o.Reason += "; the console is silent"
+	}
+	if len(o.LastWords) == 0 && p.t.silent != "" {
+		o.Verdict = Infra
+		o.Reason = p.t.silent + ": " + o.Reason
+	}
+	return o
+}
+
+// bootReason names what a kernel lacks, where its panic tells.
+func bootReason(d console.Death) string {
+	for _, line := range d.Lines {
+		if _, words, ok := strings.Cut(line, "nlrig agent: "); ok {
+			return words
+		}
+	}
+	if strings.Contains(d.Panic, "Unable to mount root fs") {
+		return "the kernel did not unpack the initramfs (it needs CONFIG_BLK_DEV_INITRD): " + d.Panic
+	}
+	return "panic: " + d.Panic
+}
+
+// end closes a machine and keeps its console.
+func (p *player) end(s *session) {
+	if err := s.close(); err != nil {
+		p.note("close the VM: " + err.Error())
+	}
+	if p.Console == "" || !p.t.vm {
+		return
+	}
+	if err := keepConsole(p.Console, p.t.Name, s.m.Console().String()); err != nil {
+		p.note("keep the console: " + err.Error())
+	}
+}
+
+// SkipError says why a target cannot be played at all on this machine.
+type SkipError struct{ Reason string }
+
+func (e *SkipError) Error() string { return e.Reason }
+
+// Broken returns what kept the columns from being evidence, nil if nothing.
+func Broken(columns []Column) error {
+	var errs *multierror.Error
+	for _, c := range columns {
+		seen := map[string]bool{}
+		for _, o := range c.Outcomes {
+			if o.Verdict == Infra && !seen[o.Reason] {
+				seen[o.Reason] = true
+				errs = multierror.Append(errs, fmt.Errorf("%s: %s", c.Target, o.Reason))
+			}
+		}
+	}
+	return errs.ErrorOrNil()
+}

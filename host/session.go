@@ -1,0 +1,299 @@
+//go:build linux
+
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/nlrig/nlrig/host/console"
+	"github.com/nlrig/nlrig/initramfs"
+	"github.com/nlrig/nlrig/vmtest/nlcase"
+	"github.com/nlrig/nlrig/vmtest/wire"
+)
+
+// machine is something with an agent in it: a VM, or a process of this
+// machine. It has booted nothing yet when it is handed over.
+type machine interface {
+	Port() io.ReadWriter
+	Console() *console.Log
+	// NMI makes a kernel that hangs say where, if it can be done.
+	NMI() error
+	// Wait waits for the machine to end by itself, at most d.
+	Wait(d time.Duration) bool
+	// Failure says what went wrong with the machine rather than with the
+	// kernel in it; empty if nothing.
+	Failure() string
+	Close() error
+}
+
+const (
+	// lostGrace is how long a kernel that is dying may take to say why.
+	lostGrace = 5 * time.Second
+	// showTimeout bounds the wait for the stacks of a case that hangs.
+	showTimeout = 2 * time.Second
+	// offTimeout bounds each step of an orderly power-off.
+	offTimeout = 2 * time.Second
+)
+
+// session talks to one machine's agent.
+type session struct {
+	m       machine
+	conn    *wire.Conn
+	hello   *wire.Hello
+	modules func(name string) ([]initramfs.Module, error)
+	in      chan wire.Message // closed when the stream ended, after readErr is set
+	readErr error
+	nextID  uint32
+}
+
+// newSession starts to read from m.
+func newSession(m machine, modules func(string) ([]initramfs.Module, error)) *session {
+	s := &session{m: m, conn: wire.NewConn(wire.Host, m.Port()), modules: modules, in: make(chan wire.Message, 64)}
+	go s.read()
+	return s
+}
+
+// close ends the machine and the reader.
+func (s *session) close() error {
+	err := s.m.Close()
+	for range s.in { // the reader may wait to hand over what nobody wants now
+	}
+	return err
+}
+
+// awaitHello waits for the agent, which must be the one named.
+func (s *session) awaitHello(ctx context.Context, agent string, timeout time.Duration) error {
+	select {
+	case msg, ok := <-s.in:
+		if !ok {
+			return fmt.Errorf("no hello from the agent: %w", s.readErr)
+		}
+		hello, ok := msg.(*wire.Hello)
+		if !ok {
+			return fmt.Errorf("the agent's first message is %v, want hello", msg.Type())
+		}
+		if hello.Agent != agent {
+			return fmt.Errorf("the agent is %.12q, want %.12q", hello.Agent, agent)
+		}
+		s.hello = hello
+		return nil
+	case <-time.After(timeout):
+		return fmt.Errorf("no hello from the agent within %v", timeout)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// read is the port's one reader. Wants are answered at once: the kernel, and
+// not only the case, may wait for the module.
+func (s *session) read() {
+	defer close(s.in)
+	for {
+		m, err := s.conn.Recv()
+		if err != nil {
+			s.readErr = err
+			return
+		}
+		if w, ok := m.(*wire.Want); ok {
+			go s.supply(w)
+			continue
+		}
+		s.in <- m
+	}
+}
+
+// supply sends the modules that w needs. An error of the stream is read's to
+// notice.
+func (s *session) supply(w *wire.Want) {
+	mods, err := s.modules(w.Name)
+	if err != nil {
+		_ = s.conn.Send(&wire.Module{ID: w.ID, Name: w.Name, Err: err.Error()})
+		return
+	}
+	if len(mods) == 0 { // built in
+		_ = s.conn.Send(&wire.Module{ID: w.ID, Name: w.Name})
+	}
+	for i, m := range mods {
+		if s.conn.Send(&wire.Module{ID: w.ID, Name: m.Name, Data: m.Data, Left: uint32(len(mods) - 1 - i)}) != nil {
+			return
+		}
+	}
+}
+
+// ended says whether the stream ended while no case ran. What came before it
+// ended is of no case, and is dropped.
+func (s *session) ended() bool {
+	for {
+		select {
+		case _, ok := <-s.in:
+			if !ok {
+				return true
+			}
+		default:
+			return false
+		}
+	}
+}
+
+// play has the guest play c. alive is false when the machine is of no use
+// from then on.
+func (s *session) play(ctx context.Context, c *nlcase.Case, timeout time.Duration) (o Outcome, alive bool) {
+	start := time.Now()
+	s.nextID++
+	id := s.nextID
+	var log []string
+	var dropped int
+	defer func() {
+		if dropped > 0 {
+			log = append(log, fmt.Sprintf("[%d more lines not kept]", dropped))
+		}
+		o.Case, o.Log, o.Took = c, log, time.Since(start)
+	}()
+	if err := s.conn.Send(&wire.Play{ID: id, Name: c.Name, Text: c.Text}); err != nil {
+		return s.lost(err), false
+	}
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	beat := start
+	for {
+		select {
+		case msg, ok := <-s.in:
+			if !ok {
+				return s.lost(s.readErr), false
+			}
+			switch m := msg.(type) {
+			case *wire.Heartbeat:
+				beat = time.Now()
+			case *wire.Kmsg:
+				if len(log) < maxLog {
+					log = append(log, console.Printable(m.Text))
+				} else {
+					dropped++
+				}
+			case *wire.Result:
+				if m.Case != id {
+					return s.lost(fmt.Errorf("result of case %d while case %d ran", m.Case, id)), false
+				}
+				return s.result(c, m), true
+			case *wire.Stacks: // late, of a case before
+			default:
+				return s.lost(fmt.Errorf("unexpected %v while a case ran", msg.Type())), false
+			}
+		case <-deadline.C:
+			return s.hung(timeout, time.Since(beat)), false
+		case <-ctx.Done():
+			return Outcome{Verdict: Infra, Reason: "interrupted: " + context.Cause(ctx).Error()}, false
+		}
+	}
+}
+
+func (s *session) result(c *nlcase.Case, r *wire.Result) Outcome {
+	switch {
+	case r.Err != "":
+		return Outcome{Verdict: Infra, Reason: "the agent could not play it: " + console.Printable(r.Err)}
+	case r.Skip != "":
+		return Outcome{Verdict: Skip, Reason: console.Printable(r.Skip)}
+	}
+	t := new(nlcase.Transcript)
+	if err := t.UnmarshalBinary(r.Transcript); err != nil {
+		return Outcome{Verdict: Infra, Reason: "the agent's transcript is malformed: " + err.Error()}
+	}
+	// What the guest left out by version guards is checked against what the
+	// kernel said of itself at first.
+	t.Release = nlcase.Release(s.hello.Release, s.hello.KernelVersion)
+	return judge(c, t)
+}
+
+// lost is the verdict on a machine whose stream ended or broke with err.
+func (s *session) lost(err error) Outcome {
+	ended := s.m.Wait(lostGrace)
+	if d, ok := s.m.Console().Death(); ok {
+		o := Outcome{Verdict: Panic, Reason: d.Panic, LastWords: d.Lines}
+		if d.Init {
+			o.Verdict = AgentLost
+		}
+		return o
+	}
+	o := Outcome{Verdict: AgentLost, LastWords: s.m.Console().Last(lastLines)}
+	switch f := s.m.Failure(); {
+	case f != "":
+		o.Verdict, o.Reason = VMCrash, f
+	case ended && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
+		o.Verdict, o.Reason = VMCrash, "the VM ended with no word from its kernel"
+	default:
+		o.Reason = "lost the agent: " + err.Error()
+	}
+	return o
+}
+
+// hung asks an agent that still lives for the kernel stacks of its threads,
+// and a kernel that does not for its last words.
+func (s *session) hung(timeout, silent time.Duration) Outcome {
+	o := Outcome{Verdict: Hang}
+	if silent < 4*time.Second && s.conn.Send(&wire.Show{}) == nil {
+		if text, ok := s.awaitStacks(); ok {
+			o.Reason = fmt.Sprintf("no result within %v; the agent lives", timeout)
+			o.LastWords = strings.Split(strings.TrimSpace(console.Printable(text)), "\n")
+			return o
+		}
+	}
+	o.Reason = fmt.Sprintf("no result within %v; the kernel runs no user space", timeout)
+	if err := s.m.NMI(); err != nil {
+		o.Reason += " (" + err.Error() + ")"
+	} else if s.m.Wait(lostGrace) {
+		if d, ok := s.m.Console().Death(); ok {
+			o.LastWords = d.Lines
+			return o
+		}
+	}
+	o.LastWords = s.m.Console().Last(lastLines)
+	return o
+}
+
+func (s *session) awaitStacks() (string, bool) {
+	timeout := time.After(showTimeout)
+	for {
+		select {
+		case msg, ok := <-s.in:
+			if !ok {
+				return "", false
+			}
+			if m, ok := msg.(*wire.Stacks); ok {
+				return m.Text, true
+			}
+		case <-timeout:
+			return "", false
+		}
+	}
+}
+
+// powerOff ends the machine in order. The guest waits for the host's
+// acknowledgement of its last word, because what it writes just before it
+// powers off can be lost. A guest that does not answer is left to Close.
+func (s *session) powerOff() {
+	if s.conn.Send(&wire.PowerOff{}) != nil {
+		return
+	}
+	timeout := time.After(offTimeout)
+	for {
+		select {
+		case msg, ok := <-s.in:
+			if !ok {
+				return
+			}
+			if _, ok := msg.(*wire.Bye); ok {
+				if s.conn.Send(&wire.Ack{}) == nil {
+					s.m.Wait(offTimeout)
+				}
+				return
+			}
+		case <-timeout:
+			return
+		}
+	}
+}

@@ -1,0 +1,244 @@
+//go:build linux
+
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/u-root/u-root/pkg/cpio"
+	"golang.org/x/sys/unix"
+
+	"github.com/nlrig/nlrig/host/qemu"
+	"github.com/nlrig/nlrig/initramfs"
+	"github.com/nlrig/nlrig/kernels"
+)
+
+// Rig is what targets share.
+type Rig struct {
+	Catalogue *kernels.Catalogue
+	// Dir is where initramfs images are kept.
+	Dir string
+	// QEMU is what each VM is started with; kernel and initrd are filled in.
+	QEMU qemu.Config
+
+	once  sync.Once // guards the rest
+	agent []byte
+	err   error
+
+	check    sync.Once // guards the rest
+	checkErr error
+}
+
+// Agent is the agent's binary, built once.
+func (r *Rig) Agent(ctx context.Context) ([]byte, error) {
+	r.once.Do(func() { r.agent, r.err = initramfs.Agent(ctx, filepath.Join(r.Dir, "agent")) })
+	return r.agent, r.err
+}
+
+func (r *Rig) checkQEMU(ctx context.Context) error {
+	r.check.Do(func() { _, r.checkErr = qemu.Check(ctx, r.QEMU.Binary) })
+	return r.checkErr
+}
+
+// Fetching shows how far a kernel is on its way here.
+func Fetching(p kernels.Progress) string {
+	if p.Total == 0 {
+		return p.Phase
+	}
+	return fmt.Sprintf("%s %d%% of %.1f MB", p.Phase, 100*p.Done/p.Total, float64(p.Total)/1e6)
+}
+
+// transport is what the port needs, in no order: a kernel that has it built in
+// names nothing to load.
+var transport = []string{"virtio_pci", "virtio_console"}
+
+// QEMUTarget is v in QEMU.
+func (r *Rig) QEMUTarget(v kernels.Version) Target {
+	return r.qemuTarget(v, func(*qemu.Config) {})
+}
+
+// qemuTarget has attach complete the configuration of each VM, and extra in
+// the initramfs.
+func (r *Rig) qemuTarget(v kernels.Version, attach func(*qemu.Config), extra ...cpio.Record) Target {
+	var kernel *kernels.Kernel
+	var sum string
+	conf := r.QEMU
+	t := Target{Name: v.String(), vm: true}
+	if conf.Accel != "" && conf.Accel != "tcg" {
+		t.silent = fmt.Sprintf("-accel %s may not work on this machine; -accel tcg does everywhere", conf.Accel)
+	}
+	t.agent = func() string { return sum }
+	t.release = func() string { return kernel.Version.Release }
+	t.prepare = func(ctx context.Context, say Says) error {
+		if err := r.checkQEMU(ctx); err != nil {
+			return err
+		}
+		k, err := r.Catalogue.Get(ctx, v, func(p kernels.Progress) { say.Status(Fetching(p)) })
+		if err != nil {
+			return err
+		}
+		kernel = k
+		conf.Kernel = k.BzImage
+		if k.PVH {
+			conf.Kernel = k.VMLinux
+		}
+		if conf.Kernel == "" {
+			return fmt.Errorf("%v: a vmlinux without a PVH entry note (CONFIG_PVH), and no bzImage to boot instead", v)
+		}
+		img, agent, err := r.image(ctx, k, extra...)
+		sum, conf.Initrd = agent, img.Path
+		return err
+	}
+	t.start = func(ctx context.Context) (machine, error) {
+		conf := conf
+		attach(&conf)
+		vm, err := qemu.Start(ctx, conf)
+		if err != nil {
+			return nil, err
+		}
+		return vm, nil
+	}
+	t.modules = func(name string) ([]initramfs.Module, error) { return load(kernel, name) }
+	return t
+}
+
+// Image is the initramfs of a kernel that is here.
+func (r *Rig) Image(ctx context.Context, v kernels.Version) (initramfs.Image, error) {
+	k, err := r.Catalogue.Get(ctx, v, nil)
+	if err != nil {
+		return initramfs.Image{}, err
+	}
+	img, _, err := r.image(ctx, k)
+	return img, err
+}
+
+func (r *Rig) image(ctx context.Context, k *kernels.Kernel, extra ...cpio.Record) (img initramfs.Image, agentSum string, err error) {
+	agent, err := r.Agent(ctx)
+	if err != nil {
+		return img, "", err
+	}
+	mods, err := transportOf(k)
+	if err != nil {
+		return img, "", err
+	}
+	img, err = initramfs.Build(filepath.Join(r.Dir, "initramfs"), agent, mods, extra...)
+	return img, initramfs.Sum(agent), err
+}
+
+// transportOf returns the modules that k's port needs, in load order. A
+// module that k does not have is left out: it may be built in, and if it is
+// not, the agent says what it misses.
+func transportOf(k *kernels.Kernel) ([]initramfs.Module, error) {
+	var all []initramfs.Module
+	seen := map[string]bool{}
+	for _, name := range transport {
+		mods, err := load(k, name)
+		if err != nil && !errors.Is(err, kernels.ErrNoModule) {
+			return nil, err
+		}
+		for _, m := range mods {
+			if !seen[m.Name] {
+				seen[m.Name] = true
+				all = append(all, m)
+			}
+		}
+	}
+	return all, nil
+}
+
+func load(k *kernels.Kernel, name string) ([]initramfs.Module, error) {
+	mods, err := k.Modules(name)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]initramfs.Module, len(mods))
+	for i, m := range mods {
+		data, err := k.ReadModule(m)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = initramfs.Module{Name: m.Name, Data: data}
+	}
+	return out, nil
+}
+
+// headroom is what a VM costs this machine beyond its memory, in MiB: QEMU
+// itself and its translated code.
+const headroom = 160
+
+// slots is how many VMs fit: one for each core, and no more than two thirds
+// of the memory that is available.
+func (r *Runner) slots() int {
+	if r.Slots > 0 {
+		return r.Slots
+	}
+	n := runtime.NumCPU()
+	if free := availableMiB(); free > 0 {
+		n = min(n, free*2/3/(qemu.DefaultMemory+headroom))
+	}
+	return max(n, 1)
+}
+
+// availableMiB is MemAvailable (Documentation/filesystems/proc.rst), 0 if it
+// cannot be read.
+func availableMiB() int {
+	b, _ := os.ReadFile("/proc/meminfo")
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "MemAvailable:" {
+			kb, _ := strconv.Atoi(f[1])
+			return kb / 1024
+		}
+	}
+	return 0
+}
+
+// keepConsoles is how many logs a directory holds before the oldest go.
+const keepConsoles = 200
+
+// keepConsole writes a log under the name of its target and its content.
+func keepConsole(dir, target, log string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	name := fmt.Sprintf("%s-%.12s.log", fileName(target), initramfs.Sum([]byte(log)))
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(log), 0o644); err != nil {
+		return err
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	if len(files) <= keepConsoles {
+		return nil
+	}
+	mtime := func(f string) int64 {
+		var st unix.Stat_t
+		_ = unix.Stat(f, &st) // one that is gone is the oldest
+		return st.Mtim.Nano()
+	}
+	sort.Slice(files, func(i, j int) bool { return mtime(files[i]) > mtime(files[j]) })
+	for _, f := range files[keepConsoles:] {
+		os.Remove(f)
+	}
+	return nil
+}
+
+// fileName makes a target's name fit for a file.
+func fileName(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if !bytes.ContainsRune([]byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"), rune(c)) {
+			b[i] = '_'
+		}
+	}
+	return strings.TrimLeft(string(b[max(0, len(b)-80):]), ".")
+}
+
+var errNoNMI = errors.New("no NMI on the running kernel")

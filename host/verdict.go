@@ -1,0 +1,66 @@
+package host
+
+import (
+	"strings"
+	"time"
+
+	"github.com/nlrig/nlrig/vmtest/nlcase"
+)
+
+// Verdict says what became of a case on a kernel.
+type Verdict string
+
+const (
+	Pass Verdict = "pass" // everything that the case expects was seen
+	Fail Verdict = "fail" // something that it expects was not
+	Skip Verdict = "skip" // it does not apply, or the kernel lacks what it needs; the reason says which
+
+	Panic     Verdict = "panic"      // the kernel panicked while it ran
+	Hang      Verdict = "hang"       // no result within the case's time
+	AgentLost Verdict = "agent-lost" // PID 1 died, or talked nonsense
+	VMCrash   Verdict = "vm-crash"   // the VM ended with no panic: QEMU died or was killed
+	BootFail  Verdict = "boot-fail"  // the kernel did not get as far as the agent, twice
+	Infra     Verdict = "infra"      // this machine, not the kernel: no QEMU, no disk, no download
+)
+
+// Held says whether v is what a case hopes for.
+func (v Verdict) Held() bool { return v == Pass || v == Skip }
+
+// Outcome is one case on one kernel.
+type Outcome struct {
+	Case    *nlcase.Case
+	Verdict Verdict
+	// Reason is one line for a person; empty for pass and fail.
+	Reason string
+	// Transcript is what happened, when the case came to its end.
+	Transcript *nlcase.Transcript
+	// Mismatches are why it failed.
+	Mismatches []nlcase.Mismatch
+	// LastWords are the console's last lines, or the trace, when the VM was
+	// lost; and what the agent's threads were doing in a hang.
+	LastWords []string
+	// Log is what the kernel logged while the case ran.
+	Log []string
+	// Took is from Play to Result.
+	Took time.Duration
+}
+
+// maxLog bounds the lines of the kernel's log that are kept of a case.
+const maxLog = 200
+
+// lastLines is how many lines of the console an outcome quotes.
+const lastLines = 20
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return s
+}
+
+// judge looks at a transcript.
+func judge(c *nlcase.Case, t *nlcase.Transcript) Outcome {
+	o := Outcome{Case: c, Verdict: Pass, Transcript: t, Mismatches: nlcase.Check(c, t)}
+	if len(o.Mismatches) > 0 {
+		o.Verdict = Fail
+	}
+	return o
+}
