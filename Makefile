@@ -1,0 +1,66 @@
+# make            builds bin/nlrig
+# make run        plays every case on 5.10, 6.1, 6.12, the newest and this kernel
+# make test       all tests, VM tests included
+# make bench      boot to first verdict beside the least that QEMU and a kernel take
+# make fuzz       every fuzz target for FUZZTIME
+# make check      formatting and vet, for every OS that a package is for
+#
+# What is missing is installed first, with sudo when you are not root.
+
+GO        ?= go
+KERNELS   ?= default,local
+FUZZTIME  ?= 5m
+COUNT     ?= 10
+CASES     ?=
+# The agent is built alike wherever it is built: no path, no time, no cgo.
+AGENT_ENV   = CGO_ENABLED=0 GOOS=linux GOARCH=amd64 GOAMD64=v1 GOFLAGS= GOEXPERIMENT=
+AGENT_FLAGS = -trimpath -buildvcs=false -ldflags='-s -w -buildid='
+
+.PHONY: all run test bench fuzz check setup clean
+
+all: bin/nlrig
+
+bin/nlrig: FORCE
+	@$(AGENT_ENV) $(GO) build $(AGENT_FLAGS) -o initramfs/agent.bin ./guest/agent
+	@CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags nlrig_agent -o $@ ./host/nlrig
+
+.PHONY: FORCE
+FORCE:
+
+run: setup bin/nlrig
+	@bin/nlrig run -k $(KERNELS) $(CASES)
+
+test: setup
+	$(GO) test -timeout 20m ./...
+
+bench: setup
+	$(GO) test -run '^$$' -bench . -benchtime $(COUNT)x -timeout 30m ./host
+
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+check:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./vmtest/...
+	GOOS=windows $(GO) vet ./vmtest/...
+
+# QEMU and xz are all that is needed beyond Go, apt and dpkg.
+setup:
+	@missing=; \
+	command -v qemu-system-x86_64 >/dev/null || missing="$$missing qemu-system-x86"; \
+	command -v xz >/dev/null || missing="$$missing xz-utils"; \
+	if [ -n "$$missing" ]; then \
+		sudo=; [ $$(id -u) = 0 ] || sudo=sudo; \
+		echo "installing$$missing: $$sudo apt-get install --no-install-recommends$$missing"; \
+		$$sudo apt-get update -qq && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null || \
+		{ echo "could not install$$missing: see above" >&2; exit 3; }; \
+	fi
+
+clean:
+	rm -rf bin initramfs/agent.bin
