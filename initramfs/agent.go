@@ -62,7 +62,9 @@ func buildAgent(ctx context.Context, dir string) ([]byte, error) {
 		if errors.Is(err, exec.ErrNotFound) {
 			return nil, errors.New("this nlrig carries no agent and there is no go command to build one: build nlrig with make, or install Go")
 		}
-		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))
+		return nil, fmt.Errorf("this nlrig carries no agent, and go build did not make one here "+
+			"(build nlrig with make, or run it inside its source or a module that requires it): %w: %s",
+			err, strings.TrimSpace(stderr.String()))
 	}
 	return os.ReadFile(out)
 }
