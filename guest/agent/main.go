@@ -12,9 +12,11 @@ import (
 	"strings"
 
 	"github.com/nlrig/nlrig/guest"
+	"github.com/nlrig/nlrig/kernels/local"
 )
 
 func main() {
+	local.Apart()
 	var err error
 	switch {
 	case strings.HasSuffix(os.Args[0], "modprobe"):

@@ -14,10 +14,8 @@ package local
 import (
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,13 +37,23 @@ type Kernel struct {
 // Play plays the case. A *nlcase.NeedError says that it cannot be played here,
 // and why.
 func (k *Kernel) Play(c *nlcase.Case) (*nlcase.Transcript, error) {
-	return k.PlayFunc(c, nil)
+	return k.play(c, k.Release(), nil)
+}
+
+// PlayAs is Play with the kernel taken for another release: the steps that
+// are guarded for that one are played.
+func (k *Kernel) PlayAs(c *nlcase.Case, release string) (*nlcase.Transcript, error) {
+	return k.play(c, release, nil)
 }
 
 // PlayFunc is Play, which calls before ahead of each step (see
 // nlcase.PlayFunc).
 func (k *Kernel) PlayFunc(c *nlcase.Case, before func(step int, soFar *nlcase.Transcript)) (*nlcase.Transcript, error) {
-	if why := c.Inapplicable(k.Release()); why != "" {
+	return k.play(c, k.Release(), before)
+}
+
+func (k *Kernel) play(c *nlcase.Case, as string, before func(step int, soFar *nlcase.Transcript)) (*nlcase.Transcript, error) {
+	if why := c.Inapplicable(as); why != "" {
 		return nil, &nlcase.NeedError{Need: nlcase.Need{Kind: "another kernel"}, Err: errors.New(why)}
 	}
 	if c.NeedsVM() && !k.AllowFaults {
@@ -56,7 +64,10 @@ func (k *Kernel) PlayFunc(c *nlcase.Case, before func(step int, soFar *nlcase.Tr
 			return nil, &nlcase.NeedError{Need: nlcase.Need{Kind: "module", Name: name}, Err: err}
 		}
 	}
-	r := recorder{Kernel: k}
+	if c.UserNS {
+		return k.playApart(c, as)
+	}
+	r := recorder{release: release{k, as}}
 	t := nlcase.PlayFunc(&r, c, func(step int, soFar *nlcase.Transcript) {
 		k.running.Store(uint64(unix.Gettid())<<32 | uint64(c.Steps[step].Line))
 		if before != nil {
@@ -75,7 +86,7 @@ func (k *Kernel) PlayFunc(c *nlcase.Case, before func(step int, soFar *nlcase.Tr
 
 // recorder keeps the error that a transcript holds only the text of.
 type recorder struct {
-	*Kernel
+	release
 	err error
 }
 
@@ -146,21 +157,22 @@ func (k *Kernel) onThread(s nlcase.Setup, f func(nlcase.Net)) error {
 		return &NamespaceError{"unshare(CLONE_NEWNET)", err}
 	}
 	if s.NoCaps {
-		// The raw call is for this thread alone.
-		hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-		var none [2]unix.CapUserData
-		if err := unix.Capset(&hdr, &none[0]); err != nil {
+		if err := dropCaps(); err != nil {
 			return &NamespaceError{"capset", err}
 		}
 	}
-	f(&netns{faults: k.AllowFaults, buf: make([]byte, maxDatagram)})
+	t := &thread{faults: k.AllowFaults, dropped: s.NoCaps, buf: make([]byte, maxDatagram), at: -1}
+	defer t.close()
+	f(&netns{thread: t, fd: -1})
 	return nil
 }
 
-// netns is the namespace of the calling thread.
-type netns struct {
-	faults bool
-	buf    []byte
+// dropCaps takes the capabilities of the calling thread alone: the raw call is
+// not for the process.
+func dropCaps() error {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	return unix.Capset(&hdr, &none[0])
 }
 
 // maxDatagram holds whatever the default send buffer lets through.
@@ -174,67 +186,4 @@ func errnoOf(err error) nlcase.Errno {
 		return nlcase.Errno(e)
 	}
 	return nlmsg.EIO
-}
-
-func (n *netns) Socket(typ, proto int) (nlcase.Socket, nlcase.Errno) {
-	// Not unix.Socket, which keeps the Go scheduler from running anything
-	// else on this processor: the kernel may wait here for a module, which
-	// another goroutine of the agent gets (netlink_create, request_module).
-	fd, _, err := unix.Syscall(unix.SYS_SOCKET, unix.AF_NETLINK, uintptr(typ|unix.SOCK_CLOEXEC), uintptr(proto))
-	if err != 0 {
-		return nil, nlcase.Errno(err)
-	}
-	return &socket{fd: int(fd), buf: n.buf}, 0
-}
-
-// IfIndex asks with an ioctl, so that no netlink traffic is added.
-func (n *netns) IfIndex(name string) (int, nlcase.Errno) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
-	if err != nil {
-		return 0, errnoOf(err)
-	}
-	defer unix.Close(fd)
-	r, err := unix.NewIfreq(name)
-	if err != nil {
-		return 0, nlmsg.EINVAL
-	}
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, r); err != nil {
-		return 0, errnoOf(err)
-	}
-	return int(r.Uint32()), 0
-}
-
-func (n *netns) Sleep(d time.Duration) { time.Sleep(d) }
-
-func (n *netns) WriteFile(path string, data []byte) nlcase.Errno {
-	if !n.faults {
-		return nlmsg.EPERM
-	}
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return errnoOf(err)
-	}
-	defer unix.Close(fd)
-	_, err = unix.Write(fd, data)
-	return errnoOf(err)
-}
-
-func (n *netns) Spin() nlcase.Errno {
-	if !n.faults {
-		return nlmsg.EPERM
-	}
-	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 99}
-	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
-		return errnoOf(err)
-	}
-	for {
-	}
-}
-
-func (n *netns) Exit() nlcase.Errno {
-	if !n.faults {
-		return nlmsg.EPERM
-	}
-	os.Exit(1)
-	return 0
 }

@@ -76,7 +76,7 @@ func (t *Transcript) UnmarshalBinary(b []byte) error {
 			var g Datagram
 			g.Data = d.bytes()
 			g.Len = int(d.uint(1<<31 - 1))
-			g.From = Addr{d.u32(), d.u32()}
+			g.From = Addr{Pid: d.u32(), Groups: d.u32()}
 			g.Flags = d.u32()
 			for range d.count(maxControl, 3) {
 				g.Control = append(g.Control, Control{d.u32(), d.u32(), d.bytes()})

@@ -12,6 +12,7 @@ type Case struct {
 	Refs     []Ref    // the kernel functions it exercises
 	Needs    []Need   // what must be there to play it
 	NoCaps   bool     // played without capabilities
+	UserNS   bool     // played in a user namespace of its own
 	Versions Versions // the releases it is for
 	Steps    []Step
 	Text     []byte // what was parsed

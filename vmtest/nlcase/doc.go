@@ -21,7 +21,10 @@
 //
 //	needs module NAME    a kernel module
 //	needs vm             it breaks the kernel; not for the running one
+//	needs config NAME    CONFIG_NAME is set in the kernel
 //	caps none            played without capabilities
+//	caps userns          played in a user namespace of its own, with all
+//	                     capabilities there and none outside
 //	since 6.9            this release or later: 6.9 is the whole series
 //	until 6.8            this release or earlier
 //
@@ -31,19 +34,26 @@
 // without it to succeed. GUARD is one or more of >= > <= < = and a release, in
 // brackets: [>=6.9 <7.1]. A step whose guard does not hold is left out.
 //
-//	open S PROTO [raw|dgram|type=N]   a socket; PROTO is route, generic, usersock... or a number
+//	open S PROTO [raw|dgram|type=N] [netns=$NAME]
+//	                                  a socket; PROTO is route, generic, usersock... or a number
 //	close S
 //	bind S [pid=N] [groups=G]         G is a mask, or names: RTNLGRP_LINK|RTNLGRP_NEIGH
 //	connect S [pid=N] [groups=G]
 //	name S [pid=N] [groups=G]         what getsockname is to give
 //	join S N, leave S N               a multicast group, by number or name
 //	set S OPTION VALUE                EXT_ACK, CAP_ACK, PKTINFO, SO_RCVBUF..., or LEVEL:NUMBER
-//	get S OPTION VALUE                what getsockopt is to give
-//	send S [to=N] [groups=G] MSG ; MSG...
+//	get S OPTION [size=N] VALUE       what getsockopt is to give
+//	filter S INSTRUCTION...           a classic BPF program, of ldw:K ldh:K ldb:K len and:K
+//	                                  jeq:K:JT:JF jgt:K:JT:JF jset:K:JT:JF ret:K
+//	                                  op:CODE:K:JT:JF; none detaches it
+//	send S [OPTIONS] MSG ; MSG...     one datagram
+//	wait S                            the outcome of a send in the background, within 5 s
 //	recv S [OPTIONS] MSG ; MSG...     one datagram that holds just these messages
 //	collect S [OPTIONS] [MSG ; ...]   all there is to read, however it was packed
 //	quiet S                           there is nothing to read
-//	ifindex $NAME LINK                the index of a link
+//	ifindex $NAME LINK [netns=$NAME]  the index of a link
+//	netns $NAME                       another network namespace; $NAME is a descriptor of it
+//	drop                              the capabilities of the thread, for good
 //
 // With "needs vm" also:
 //
@@ -52,8 +62,18 @@
 //	spin                 hold the processor at the highest real-time priority
 //	exit                 end the process that plays
 //
-// Nothing blocks: a request is answered within its send. OPTIONS of recv and
-// collect:
+// Nothing blocks: a request is answered within its send. OPTIONS of send:
+//
+//	to=N, groups=G       the address; without them the connected peer
+//	cred.pid=N, cred.uid=N, cred.gid=N
+//	                     SCM_CREDENTIALS, 0 where not said
+//	took=N               how many bytes the kernel is to take, if not all
+//	oob                  MSG_OOB
+//	bg                   in a thread of its own, where it may block; wait tells
+//	                     what became of it
+//
+// bind, connect and send also have family=N and addrlen=N, for addresses that
+// are wrong. OPTIONS of recv and collect:
 //
 //	within=500ms         poll that long, for what the kernel does later
 //	from=N               the sender's portid; without it, the kernel's 0
@@ -62,7 +82,9 @@
 //	peek                 MSG_PEEK (recv)
 //	size=N               the real length (recv)
 //	truncated            MSG_TRUNC is set (recv); without it, it is not
+//	oob                  MSG_OOB (recv)
 //	pktinfo=N, nsid=N    ancillary data
+//	cred.pid=N, cred.uid=N, cred.gid=N
 //
 // # Messages
 //

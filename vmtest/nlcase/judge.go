@@ -1,6 +1,7 @@
 package nlcase
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strconv"
 	"strings"
@@ -33,6 +34,9 @@ func (m *machine) judge(s *Step, r *StepResult) (bad []Mismatch) {
 	}
 	if s.Op == OpSend {
 		d, msgs, seq := m.encode(s)
+		if s.Took.Kind != ArgNone {
+			d = d[:min(m.number(s.Took), uint64(len(d)))]
+		}
 		if string(d) != string(r.Value) {
 			miss("to send "+m.show(s.Proto, d), "sent "+m.show(s.Proto, r.Value))
 		}
@@ -49,6 +53,9 @@ func (m *machine) judge(s *Step, r *StepResult) (bad []Mismatch) {
 		return bad
 	}
 	switch s.Op {
+	case OpNetns:
+		n, _ := nlmsg.Number(nlmsg.U32, r.Value)
+		m.vars = append(m.vars, binding{name: s.Var, num: n, fd: true})
 	case OpIfindex:
 		n, _ := nlmsg.Number(nlmsg.U32, r.Value)
 		if !m.equalNumber(Arg{Kind: ArgVar, Var: s.Var}, n) {
@@ -151,7 +158,35 @@ func (m *machine) matchDatagram(w *RecvPattern, d *Datagram) string {
 			return c.name + "=" + strconv.FormatUint(uint64(n), 10)
 		}
 	}
+	if w.Cred == nil {
+		return ""
+	}
+	c, ok := d.cred()
+	switch {
+	case !ok:
+		return "no credentials"
+	case !m.equalNumber(w.Cred.Pid, uint64(c.Pid)), !m.equalNumber(w.Cred.UID, uint64(c.UID)), !m.equalNumber(w.Cred.GID, uint64(c.GID)):
+		return fmt.Sprintf("cred.pid=%d cred.uid=%d cred.gid=%d", c.Pid, c.UID, c.GID)
+	}
 	return ""
+}
+
+// cred are the credentials in an ancillary message.
+func (d *Datagram) cred() (Cred, bool) {
+	for _, c := range d.Control {
+		if cred, ok := c.cred(); ok {
+			return cred, true
+		}
+	}
+	return Cred{}, false
+}
+
+func (c *Control) cred() (Cred, bool) {
+	if c.Level != solSocket || c.Type != scmCredentials || len(c.Data) != 12 {
+		return Cred{}, false
+	}
+	u := func(b []byte) uint32 { return binary.NativeEndian.Uint32(b) }
+	return Cred{u(c.Data), u(c.Data[4:]), u(c.Data[8:])}, true
 }
 
 // control is the number in an ancillary message of SOL_NETLINK.

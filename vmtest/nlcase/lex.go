@@ -11,6 +11,7 @@ const (
 	maxSteps = 512
 	maxMsgs  = 256 // in a step
 	maxNest  = 16
+	maxNets  = 8
 	maxBytes = 1 << 20
 )
 

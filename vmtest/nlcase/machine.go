@@ -17,6 +17,7 @@ type machine struct {
 type binding struct {
 	name string
 	num  uint64 // where data is nil
+	fd   bool   // a descriptor of a namespace
 	data []byte
 }
 

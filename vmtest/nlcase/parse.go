@@ -20,7 +20,8 @@ func Parse(name string, text []byte) (*Case, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parser{c: &Case{Name: name, Text: text, lines: lines}, socks: map[string]int{}, ports: map[string]bool{}, vars: map[string]bool{}}
+	p := &parser{c: &Case{Name: name, Text: text, lines: lines}, socks: map[string]int{}, ports: map[string]bool{}, vars: map[string]bool{},
+		nets: map[string]bool{}, sending: map[string]bool{}}
 	if p.line = 1; !p.header(lines) {
 		return nil, &syntaxError{name, p.line, p.err}
 	}
@@ -48,16 +49,18 @@ func Parse(name string, text []byte) (*Case, error) {
 
 // parser reads one statement after the other. Its error is sticky.
 type parser struct {
-	c      *Case
-	tokens []token // what is left of the statement
-	line   int
-	err    string
-	socks  map[string]int  // the protocol of each open socket
-	ports  map[string]bool // sockets opened so far: their names are portids
-	vars   map[string]bool // bound so far
-	depth  int
-	msgs   int // in the statement
-	bytes  int // of values, in the case
+	c       *Case
+	tokens  []token // what is left of the statement
+	line    int
+	err     string
+	socks   map[string]int  // the protocol of each open socket
+	ports   map[string]bool // sockets opened so far: their names are portids
+	vars    map[string]bool // bound so far
+	nets    map[string]bool // those of them that are network namespaces
+	sending map[string]bool // sockets that send in the background
+	depth   int
+	msgs    int // in the statement
+	bytes   int // of values, in the case
 }
 
 func (p *parser) fail(format string, args ...any) {
@@ -199,10 +202,14 @@ func (p *parser) directive(verb string) {
 			p.fail("needs module NAME, or vm, not %q", kind)
 		}
 	case "caps":
-		if t := p.next("none"); t != "none" {
-			p.fail("caps none, not %q", t)
+		switch t := p.next("none or userns"); t {
+		case "none":
+			p.c.NoCaps = true
+		case "userns":
+			p.c.UserNS = true
+		default:
+			p.fail("caps none, or userns, not %q", t)
 		}
-		p.c.NoCaps = true
 	case "since":
 		p.c.Versions = append(p.c.Versions, Bound{">=", p.release(p.next("a release"))})
 	case "until":
@@ -259,7 +266,23 @@ func (p *parser) step(s *Step) {
 			return
 		}
 		s.Var, s.Name = v[1:], p.linkName()
+		p.in(s)
 		p.bind(s.Var)
+		return
+	case OpNetns:
+		v := p.next("$variable")
+		if !strings.HasPrefix(v, "$") || !isName(v[1:]) {
+			p.fail("netns wants a $variable, not %q", v)
+			return
+		}
+		s.Var = v[1:]
+		p.bind(s.Var)
+		p.nets[s.Var] = true
+		if len(p.nets) > maxNets {
+			p.fail("more than %d network namespaces", maxNets)
+		}
+		return
+	case OpDrop:
 		return
 	case OpWrite:
 		s.Name = p.next("a path")
@@ -296,9 +319,16 @@ func (p *parser) step(s *Step) {
 	case OpClose:
 		delete(p.socks, s.Sock)
 	case OpBind, OpConnect:
-		p.options(map[string]func(string){
+		p.options(p.address(s, map[string]func(string){
 			"pid":    func(v string) { s.Pid = p.arg(v, 32, false) },
-			"groups": func(v string) { s.Groups = p.groups(v) }})
+			"groups": func(v string) { s.Groups = p.groups(v) }}))
+	case OpFilter:
+		p.filter(s)
+	case OpWait:
+		if !p.sending[s.Sock] {
+			p.fail("nothing is being sent in the background on %s", s.Sock)
+		}
+		delete(p.sending, s.Sock)
 	case OpName:
 		p.options(map[string]func(string){
 			"pid":    func(v string) { s.Pid = p.arg(v, 32, true) },
@@ -308,9 +338,7 @@ func (p *parser) step(s *Step) {
 	case OpSet, OpGet:
 		p.option(s)
 	case OpSend:
-		p.options(map[string]func(string){
-			"to":     func(v string) { s.Pid, s.HasAddr = p.arg(v, 32, false), true },
-			"groups": func(v string) { s.Groups, s.HasAddr = p.groups(v), true }})
+		p.sendOptions(s)
 		s.Msgs = p.messages(s.Proto, false)
 		if len(s.Msgs) == 0 {
 			p.fail("send wants messages")
@@ -341,14 +369,18 @@ func (p *parser) open(s *Step) {
 		s.Type = sockDgram
 	default:
 		v, isType := strings.CutPrefix(t, "type=")
+		if !isType {
+			break
+		}
 		x, err := strconv.ParseUint(v, 0, 8)
-		if !isType || err != nil {
-			p.fail("raw, dgram or type=N, not %q", t)
+		if err != nil {
+			p.fail("type=%s is not a socket's type", v)
 			return
 		}
 		p.next("")
 		s.Type = int(x)
 	}
+	p.in(s)
 }
 
 const (
@@ -372,12 +404,15 @@ func (p *parser) options(known map[string]func(string)) {
 func (p *parser) recvOptions(s *Step) {
 	r := &s.Recv
 	known := map[string]func(string){
-		"within":  func(v string) { r.Within = p.duration(v, maxWithin) },
-		"from":    func(v string) { r.From = p.arg(v, 32, true) },
-		"groups":  func(v string) { r.Groups = p.groups(v) },
-		"size":    func(v string) { r.Size = p.arg(v, 32, true) },
-		"pktinfo": func(v string) { r.PktGroup = p.arg(v, 32, true) },
-		"nsid":    func(v string) { r.Nsid = p.arg(v, 32, true) },
+		"within":   func(v string) { r.Within = p.duration(v, maxWithin) },
+		"from":     func(v string) { r.From = p.arg(v, 32, true) },
+		"groups":   func(v string) { r.Groups = p.groups(v) },
+		"size":     func(v string) { r.Size = p.arg(v, 32, true) },
+		"pktinfo":  func(v string) { r.PktGroup = p.arg(v, 32, true) },
+		"nsid":     func(v string) { r.Nsid = p.arg(v, 32, true) },
+		"cred.pid": func(v string) { credOf(&r.Cred).Pid = p.arg(v, 32, true) },
+		"cred.uid": func(v string) { credOf(&r.Cred).UID = p.arg(v, 32, true) },
+		"cred.gid": func(v string) { credOf(&r.Cred).GID = p.arg(v, 32, true) },
 		"buf": func(v string) {
 			r.Options.Size = int(p.arg(v, 20, false).N)
 			if r.Options.Size == 0 {
@@ -393,6 +428,8 @@ func (p *parser) recvOptions(s *Step) {
 		switch {
 		case s.Op == OpRecv && p.accept("peek"):
 			r.Options.Peek = true
+		case s.Op == OpRecv && p.accept("oob"):
+			r.Options.OOB = true
 		case s.Op == OpRecv && p.accept("truncated"):
 			r.Truncated = true
 		default:
@@ -415,6 +452,13 @@ func (p *parser) option(s *Step) {
 		o = Option{name, int(l), int(x)}
 	}
 	s.Option = o
+	if s.Op == OpGet {
+		p.options(map[string]func(string){"size": func(v string) {
+			if s.Size = int(p.arg(v, 12, false).N); s.Size == 0 {
+				p.fail("size=0 leaves no room for a value")
+			}
+		}})
+	}
 	if t := p.peek(); t == "!" && s.Op == OpGet {
 		s.Value.Any = true
 		return

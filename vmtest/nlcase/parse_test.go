@@ -16,16 +16,22 @@ const sample = `# A title.
 needs module dummy
 since 5.10
 until 7
-open  s route
+open   s route
 # about the send
-send  s RTM_NEWLINK REQUEST|ACK seq=5 ifinfomsg{family=AF_BRIDGE,index=3} IFLA_IFNAME="a b" ;
+send   s RTM_NEWLINK REQUEST|ACK seq=5 ifinfomsg{family=AF_BRIDGE,index=3} IFLA_IFNAME="a b" ;
     NLMSG_NOOP REQUEST hex:00ff
-recv  s within=10ms from=* NLMSG_ERROR CAPPED seq=5 error=-EPERM request{RTM_NEWLINK *} NLMSGERR_ATTR_MSG="x" ...
+recv   s within=10ms from=* NLMSG_ERROR CAPPED seq=5 error=-EPERM request{RTM_NEWLINK *} NLMSGERR_ATTR_MSG="x" ...
 [>=6.9 <7.1] collect s RTM_NEWLINK MULTI IFLA_LINKINFO{IFLA_INFO_KIND=$kind ...} !IFLA_MASTER ... ; ...
-quiet s
-set   s EXT_ACK 1
-bind  s pid=9 groups=RTNLGRP_LINK|0x4 ! EADDRINUSE
-close s
+quiet  s
+set    s EXT_ACK 1
+bind   s pid=9 groups=RTNLGRP_LINK|0x4 ! EADDRINUSE
+filter s ldh:4 jeq:0x15:0:1 ret:0 op:0x06:7:0:0
+netns  $n
+open   t generic netns=$n
+send   t to=4 cred.uid=5 oob bg hex:00
+wait   t ! EAGAIN
+drop
+close  s
 `
 
 func TestParse(t *testing.T) {
@@ -46,7 +52,7 @@ func TestParse(t *testing.T) {
 	if got := c.Modules(); !reflect.DeepEqual(got, []string{"dummy"}) || c.NeedsVM() {
 		t.Errorf("modules are %v", got)
 	}
-	if len(c.Steps) != 8 || c.Steps[1].Line != 12 || len(c.Steps[1].Msgs) != 2 || c.Steps[3].Guard.String() != ">=6.9 <7.1" {
+	if len(c.Steps) != 14 || c.Steps[1].Line != 12 || len(c.Steps[1].Msgs) != 2 || c.Steps[3].Guard.String() != ">=6.9 <7.1" {
 		t.Errorf("steps are %v", c.Steps)
 	}
 	if g := c.Steps[6]; g.Groups.N != 5 || g.Want.Error() != "EADDRINUSE" {
@@ -59,21 +65,33 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                                            "f:1: no steps",
-		"open s route\nfoo s\n":                       `f:2: unknown step "foo"`,
-		"open s nosuch":                               `f:1: unknown protocol "nosuch"`,
-		"open s route ! ENOSUCH":                      `f:1: unknown error "ENOSUCH"`,
-		"send s NLMSG_NOOP":                           `f:1: socket "s" is not open`,
-		" open s route":                               "f:1: a line that begins with white space continues a statement",
-		"open s route\nopen s 0":                      "f:2: socket s is open",
-		"open s route # x":                            "f:1: a comment stands on a line of its own",
-		"open s route\x00":                            "f:1: control character",
-		"open s route\nclose s\nquiet s":              "f:3: socket \"s\" is not open",
-		"open s route\nrecv s":                        "f:2: recv wants",
-		"open s route\nsend s":                        "f:2: send wants messages",
-		"open s route\nsend s NLMSG_NOOP ;":           "f:2: ; without a message",
-		"open s route\nsend s NOSUCH":                 `f:2: "NOSUCH" is not a message type of route`,
-		"open s route\nsend s NLMSG_NOOP REQUEST|FOO": `f:2: unknown flag "FOO"`,
+		"":                       "f:1: no steps",
+		"open s route\nfoo s\n":  `f:2: unknown step "foo"`,
+		"open s nosuch":          `f:1: unknown protocol "nosuch"`,
+		"open s route ! ENOSUCH": `f:1: unknown error "ENOSUCH"`,
+		"send s NLMSG_NOOP":      `f:1: socket "s" is not open`,
+		" open s route":          "f:1: a line that begins with white space continues a statement",
+		"open s route\nopen s 0": "f:2: socket s is open",
+		"open s route # x":       "f:1: a comment stands on a line of its own",
+		"open s route netns=$n":  "f:1: netns=$n is not a network namespace",
+		"netns $n\nopen s route netns=$n type=9\nx": "f:2: unexpected \"type=9\"",
+		"netns n":                                                        "f:1: netns wants a $variable",
+		"open s route\nwait s":                                           "f:2: nothing is being sent in the background on s",
+		"open s route\nsend s bg bg 1":                                   "f:2: s sends in the background already",
+		"open s route\nfilter s":                                         "f:2: filter wants instructions, or none",
+		"open s route\nfilter s ldx:1":                                   `f:2: "ldx:1" is not an instruction`,
+		"open s route\nfilter s jeq:1:2":                                 `f:2: "jeq:1:2" is not an instruction`,
+		"open s route\nfilter s ret:1:2":                                 `f:2: "ret:1:2" is not an instruction`,
+		"open s route\nget s EXT_ACK size=0 1":                           "f:2: size=0 leaves no room",
+		"open s route\nbind s addrlen=0":                                 "f:2: addrlen=0 is no address",
+		"caps some\nopen s route":                                        "f:1: caps none, or userns",
+		"open s route\x00":                                               "f:1: control character",
+		"open s route\nclose s\nquiet s":                                 "f:3: socket \"s\" is not open",
+		"open s route\nrecv s":                                           "f:2: recv wants",
+		"open s route\nsend s":                                           "f:2: send wants messages",
+		"open s route\nsend s NLMSG_NOOP ;":                              "f:2: ; without a message",
+		"open s route\nsend s NOSUCH":                                    `f:2: "NOSUCH" is not a message type of route`,
+		"open s route\nsend s NLMSG_NOOP REQUEST|FOO":                    `f:2: unknown flag "FOO"`,
 		"open s route\nsend s RTM_GETLINK 0 ifaddrmsg{x=1}":              `f:2: ifaddrmsg has no field "x"`,
 		"open s route\nsend s RTM_GETLINK 0 ifinfomsg{index=$n}":         "f:2: $n is neither a socket nor bound",
 		"open s route\nsend s RTM_GETLINK 0 ifinfomsg{index=*}":          `f:2: "*" is not a number`,

@@ -13,6 +13,9 @@ const (
 	maxRead      = 2 << 20 // bytes, of a case
 )
 
+// maxWait bounds the wait for a send in the background.
+const maxWait = 5 * time.Second
+
 // poll is how often a read with within= tries again.
 const poll = 2 * time.Millisecond
 
@@ -25,11 +28,15 @@ func Play(k Kernel, c *Case) *Transcript { return PlayFunc(k, c, nil) }
 // the transcript so far.
 func PlayFunc(k Kernel, c *Case, before func(step int, soFar *Transcript)) *Transcript {
 	t := &Transcript{Release: k.Release()}
-	err := k.Net(Setup{NoCaps: c.NoCaps}, func(n Net) {
-		p := &player{net: n, m: newMachine(c, t.Release), socks: map[string]Socket{}}
+	err := k.Net(Setup{NoCaps: c.NoCaps, UserNS: c.UserNS}, func(n Net) {
+		p := &player{net: n, m: newMachine(c, t.Release), socks: map[string]Socket{}, nets: map[string]Net{"": n},
+			sending: map[string]<-chan Errno{}}
 		defer func() {
 			for _, s := range p.socks {
 				s.Close()
+			}
+			for name := range p.sending {
+				p.wait(name) // whom they wait for is gone
 			}
 			if r := recover(); r != nil {
 				t.Failed = fmt.Sprint("panic: ", r)
@@ -63,24 +70,47 @@ type player struct {
 	net   Net
 	m     *machine
 	socks map[string]Socket
-	total int // bytes read
+	nets  map[string]Net
+	// sending are the sends in the background, by their socket's name.
+	sending map[string]<-chan Errno
+	total   int // bytes read
 }
 
 func (p *player) do(s *Step, r *StepResult) {
 	switch s.Op {
 	case OpOpen:
 		var so Socket
-		if so, r.Errno = p.net.Socket(s.Type, s.Proto); r.Errno == 0 {
+		in := p.nets[s.In]
+		if in == nil { // it could not be made
+			r.Errno = nlmsg.EBADF
+			return
+		}
+		if so, r.Errno = in.Socket(s.Type, s.Proto); r.Errno == 0 {
 			if old := p.socks[s.Sock]; old != nil {
 				old.Close()
 			}
 			p.socks[s.Sock] = so
 		}
 	case OpIfindex:
-		n, errno := p.net.IfIndex(s.Name)
+		in := p.nets[s.In]
+		if in == nil {
+			r.Errno = nlmsg.EBADF
+			return
+		}
+		n, errno := in.IfIndex(s.Name)
 		if r.Errno = errno; errno == 0 {
 			r.Value = nlmsg.AppendNumber(nil, nlmsg.U32, 4, uint64(n))
 		}
+	case OpNetns:
+		n, fd, errno := p.net.Netns()
+		if r.Errno = errno; errno == 0 {
+			p.nets[s.Var] = n
+			r.Value = nlmsg.AppendNumber(nil, nlmsg.U32, 4, uint64(fd))
+		}
+	case OpDrop:
+		r.Errno = p.net.Drop()
+	case OpWait:
+		r.Errno = p.wait(s.Sock)
 	case OpWrite:
 		r.Errno = p.net.WriteFile(s.Name, s.Data)
 	case OpSleep:
@@ -110,9 +140,11 @@ func (p *player) onSocket(s *Step, so Socket, r *StepResult) {
 		delete(p.socks, s.Sock)
 		return
 	case OpBind:
-		r.Errno = so.Bind(Addr{number(s.Pid), number(s.Groups)})
+		r.Errno = so.Bind(p.addr(s))
 	case OpConnect:
-		r.Errno = so.Connect(Addr{number(s.Pid), number(s.Groups)})
+		r.Errno = so.Connect(p.addr(s))
+	case OpFilter:
+		r.Errno = so.Filter(s.Filter)
 	case OpJoin, OpLeave:
 		opt := addMembership
 		if s.Op == OpLeave {
@@ -122,14 +154,22 @@ func (p *player) onSocket(s *Step, so Socket, r *StepResult) {
 	case OpSet:
 		r.Errno = so.Setsockopt(s.Option.Level, s.Option.Opt, p.m.bytes(nlmsg.U32, 4, s.Value))
 	case OpGet:
-		r.Value, r.Errno = so.Getsockopt(s.Option.Level, s.Option.Opt, optionSize(s.Option))
+		r.Value, r.Errno = so.Getsockopt(s.Option.Level, s.Option.Opt, s.size())
 	case OpSend:
-		var to *Addr
+		o := SendOptions{OOB: s.OOB}
 		if s.HasAddr {
-			to = &Addr{number(s.Pid), number(s.Groups)}
+			a := p.addr(s)
+			o.To = &a
+		}
+		if c := s.Cred; c != nil {
+			o.Cred = &Cred{number(c.Pid), number(c.UID), number(c.GID)}
+		}
+		if s.Background {
+			p.sending[s.Sock] = so.Start(r.Value, o)
+			break
 		}
 		var n int
-		if n, r.Errno = so.Send(r.Value, to); r.Errno == 0 && n < len(r.Value) {
+		if n, r.Errno = so.Send(r.Value, o); r.Errno == 0 && n < len(r.Value) {
 			r.Value = r.Value[:max(n, 0)] // which Check will tell from what was to be sent
 		}
 	case OpRecv, OpCollect, OpQuiet:
@@ -144,9 +184,31 @@ func (p *player) onSocket(s *Step, so Socket, r *StepResult) {
 	}
 }
 
-// optionSize is how much room getsockopt gets.
-func optionSize(o Option) int {
-	if o.Level == solNetlink && o.Opt == 9 { // NETLINK_LIST_MEMBERSHIPS
+func (p *player) addr(s *Step) Addr {
+	return Addr{Pid: uint32(p.m.number(s.Pid)), Groups: uint32(p.m.number(s.Groups)), Family: s.Family, Size: s.AddrLen}
+}
+
+// wait is the outcome of a send in the background.
+func (p *player) wait(sock string) Errno {
+	c := p.sending[sock]
+	if c == nil { // it could not be started
+		return nlmsg.EBADF
+	}
+	delete(p.sending, sock)
+	select {
+	case e := <-c:
+		return e
+	case <-time.After(maxWait):
+		return nlmsg.ETIMEDOUT
+	}
+}
+
+// size is how much room getsockopt gets.
+func (s *Step) size() int {
+	switch {
+	case s.Size > 0:
+		return s.Size
+	case s.Option.Level == solNetlink && s.Option.Opt == 9: // NETLINK_LIST_MEMBERSHIPS
 		return 64
 	}
 	return 4

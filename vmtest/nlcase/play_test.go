@@ -34,6 +34,8 @@ func (e *echo) Socket(typ, proto int) (Socket, Errno) {
 	return &echoSocket{e: e}, 0
 }
 func (e *echo) IfIndex(name string) (int, Errno) { return 7, 0 }
+func (e *echo) Netns() (Net, int, Errno)         { return e, 9, 0 }
+func (e *echo) Drop() Errno                      { return 0 }
 func (e *echo) Sleep(d time.Duration)            { e.slept += d }
 func (e *echo) WriteFile(string, []byte) Errno   { return nlmsg.EPERM }
 func (e *echo) Spin() Errno                      { return nlmsg.EPERM }
@@ -49,7 +51,14 @@ func (s *echoSocket) Connect(Addr) Errno                       { return 0 }
 func (s *echoSocket) Getsockname() (Addr, Errno)               { return Addr{Pid: 4711}, 0 }
 func (s *echoSocket) Setsockopt(int, int, []byte) Errno        { return 0 }
 func (s *echoSocket) Getsockopt(int, int, int) ([]byte, Errno) { return []byte{1, 0, 0, 0}, 0 }
-func (s *echoSocket) Send(b []byte, _ *Addr) (int, Errno) {
+func (s *echoSocket) Filter([]Instruction) Errno               { return 0 }
+func (s *echoSocket) Start(b []byte, o SendOptions) <-chan Errno {
+	c := make(chan Errno, 1)
+	_, errno := s.Send(b, o)
+	c <- errno
+	return c
+}
+func (s *echoSocket) Send(b []byte, _ SendOptions) (int, Errno) {
 	s.queue = append(s.queue, b)
 	return len(b), 0
 }

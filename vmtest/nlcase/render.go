@@ -108,7 +108,7 @@ func (v *renderer) step(s *Step, r *StepResult) {
 	if s.Sock != "" {
 		v.sock = v.m.sock(s.Sock)
 	}
-	p := &nlmsg.Printer{Index: v.index, Seq: v.seq, Pid: v.pid, Type: v.family, Stable: true}
+	p := &nlmsg.Printer{Index: v.index, FD: v.fd, Seq: v.seq, Pid: v.pid, Type: v.family, Stable: true}
 	if s.Op == OpSend {
 		for _, x := range nlmsg.Decode(s.Proto, r.Value) {
 			v.add("  > %s", p.Message(&x))
@@ -141,6 +141,14 @@ func (v *renderer) datagram(s *Step, d *Datagram, p *nlmsg.Printer) {
 		v.add("  from pid=%s groups=%#x", v.pid(d.From.Pid), d.From.Groups)
 	}
 	for _, c := range d.Control {
+		if cred, ok := c.cred(); ok {
+			pid := "0"
+			if cred.Pid != 0 {
+				pid = "*" // the player's
+			}
+			v.add("  cred.pid=%s cred.uid=%d cred.gid=%d", pid, cred.UID, cred.GID)
+			continue
+		}
 		v.add("  control %d:%d %s", c.Level, c.Type, nlmsg.FormatValue(nlmsg.U32, c.Data))
 	}
 	msgs := nlmsg.Decode(s.Proto, d.Data)
@@ -159,6 +167,15 @@ func (v *renderer) index(n uint32) string {
 	for i := len(v.links) - 1; i >= 0; i-- {
 		if v.links[i].index == n {
 			return "@" + v.links[i].name
+		}
+	}
+	return strconv.FormatUint(uint64(n), 10)
+}
+
+func (v *renderer) fd(n uint32) string {
+	for _, b := range v.m.vars {
+		if b.fd && b.num == uint64(n) {
+			return "$" + b.name
 		}
 	}
 	return strconv.FormatUint(uint64(n), 10)

@@ -25,6 +25,10 @@ const (
 	OpCollect
 	OpQuiet
 	OpIfindex
+	OpNetns
+	OpDrop
+	OpFilter
+	OpWait
 	OpWrite
 	OpSleep
 	OpSpin
@@ -32,7 +36,7 @@ const (
 )
 
 var opNames = [...]string{"open", "close", "bind", "connect", "name", "join", "leave", "set", "get",
-	"send", "recv", "collect", "quiet", "ifindex", "write", "sleep", "spin", "exit"}
+	"send", "recv", "collect", "quiet", "ifindex", "netns", "drop", "filter", "wait", "write", "sleep", "spin", "exit"}
 
 func (o Op) String() string {
 	if int(o) < len(opNames) {
@@ -50,16 +54,25 @@ type Step struct {
 	Sock  string // the socket's name
 	Want  Errno  // what the operation is to give
 
-	Proto, Type int         // open; Proto also for all that follows on the socket
-	Pid, Groups Arg         // bind, connect, send, name
-	HasAddr     bool        // send: with an address
+	Proto, Type int      // open; Proto also for all that follows on the socket
+	Pid, Groups Arg      // bind, connect, send, name
+	Family      uint32   // bind, connect, send: of the address
+	AddrLen     int      // bind, connect, send: of the address
+	HasAddr     bool     // send: with an address
+	OOB         bool     // send
+	Background  bool     // send
+	Took        Arg      // send: how many bytes; all of them if not given
+	Cred        *CredArg // send
+	Filter      []Instruction
+	In          string      // open, ifindex: the namespace's variable
 	Group       Arg         // join, leave
 	Option      Option      // set, get
 	Value       Value       // set, get
+	Size        int         // get: of the buffer
 	Msgs        []Msg       // send, recv, collect
 	Recv        RecvPattern // recv, collect
 	Name        string      // ifindex: the link; write: the path
-	Var         string      // ifindex
+	Var         string      // ifindex, netns
 	Data        []byte      // write
 	Sleep       time.Duration
 }
@@ -84,6 +97,9 @@ const (
 	ArgAny
 )
 
+// CredArg is a struct ucred, to send or to compare with.
+type CredArg struct{ Pid, UID, GID Arg }
+
 // Value is the value of an attribute or a field.
 type Value struct {
 	Any  bool   // "*"
@@ -106,6 +122,7 @@ type RecvPattern struct {
 	Size      Arg           // the real length
 	PktGroup  Arg           // NETLINK_PKTINFO
 	Nsid      Arg           // NETLINK_LISTEN_ALL_NSID
+	Cred      *CredArg      // SCM_CREDENTIALS
 	Truncated bool          // MSG_TRUNC is set
 }
 
@@ -157,7 +174,8 @@ var options = [...]Option{
 	{"EXT_ACK", solNetlink, 11}, {"GET_STRICT_CHK", solNetlink, 12},
 	{"ADD_MEMBERSHIP", solNetlink, addMembership}, {"DROP_MEMBERSHIP", solNetlink, dropMembership},
 	{"SO_TYPE", solSocket, 3}, {"SO_ERROR", solSocket, 4}, {"SO_SNDBUF", solSocket, 7}, {"SO_RCVBUF", solSocket, 8},
-	{"SO_PASSCRED", solSocket, 16}, {"SO_SNDBUFFORCE", solSocket, 32}, {"SO_RCVBUFFORCE", solSocket, 33},
+	{"SO_PASSCRED", solSocket, 16}, {"SO_RCVTIMEO", solSocket, 20}, {"SO_SNDTIMEO", solSocket, 21},
+	{"SO_LOCK_FILTER", solSocket, 44}, {"SO_SNDBUFFORCE", solSocket, 32}, {"SO_RCVBUFFORCE", solSocket, 33},
 	{"SO_PROTOCOL", solSocket, 38}, {"SO_DOMAIN", solSocket, 39},
 }
 
@@ -168,6 +186,7 @@ const (
 	dropMembership = 2
 	cmsgPktinfo    = 3
 	cmsgNsid       = 8
+	scmCredentials = 2
 )
 
 func optionByName(name string) (Option, bool) {

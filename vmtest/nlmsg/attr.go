@@ -24,10 +24,11 @@ const (
 	Index  // a u32 that is a link's ifindex
 	Family // a u8 that is an address family
 	Err    // an s32 that is a negative errno
+	FD     // a u32 that is a file descriptor of a network namespace
 )
 
 var kindNames = [...]string{"bytes", "u8", "u16", "u32", "u64", "s32", "s64", "be16", "be32",
-	"string", "str", "flag", "ip", "ether", "nest", "array", "index", "family", "err"}
+	"string", "str", "flag", "ip", "ether", "nest", "array", "index", "family", "err", "fd"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -53,7 +54,7 @@ func (k Kind) Size() int {
 		return 1
 	case U16, BE16:
 		return 2
-	case U32, S32, BE32, Index, Err:
+	case U32, S32, BE32, Index, Err, FD:
 		return 4
 	case U64, S64:
 		return 8

@@ -29,7 +29,7 @@ var linkSpaces = [...]Space{
 		{23, "IFLA_STATS64", Bytes, 0, true},
 		{26, "IFLA_AF_SPEC", Nest, SpaceAfSpec, false},
 		{27, "IFLA_GROUP", U32, 0, false},
-		{28, "IFLA_NET_NS_FD", U32, 0, false},
+		{28, "IFLA_NET_NS_FD", FD, 0, false},
 		{29, "IFLA_EXT_MASK", U32, 0, false},
 		{30, "IFLA_PROMISCUITY", U32, 0, false},
 		{31, "IFLA_NUM_TX_QUEUES", U32, 0, true},

@@ -146,7 +146,7 @@ var netSpaces = [...]Space{
 		{0, "NETNSA_NONE", Bytes, 0, false},
 		{1, "NETNSA_NSID", S32, 0, false},
 		{2, "NETNSA_PID", U32, 0, false},
-		{3, "NETNSA_FD", U32, 0, false},
+		{3, "NETNSA_FD", FD, 0, false},
 		{4, "NETNSA_TARGET_NSID", S32, 0, false},
 		{5, "NETNSA_CURRENT_NSID", S32, 0, false},
 	}},

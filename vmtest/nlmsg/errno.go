@@ -11,6 +11,7 @@ const (
 	ENOENT          Errno = 2
 	EIO             Errno = 5
 	EBADF           Errno = 9
+	ETIMEDOUT       Errno = 110
 	EAGAIN          Errno = 11
 	ENOMEM          Errno = 12
 	EINVAL          Errno = 22

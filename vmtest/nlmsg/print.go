@@ -8,10 +8,10 @@ import (
 
 // Printer shows messages. The zero value shows everything as it is.
 type Printer struct {
-	// Where set, these show an ifindex, the numbers of a header, and a
-	// message type that has no name.
-	Index, Seq, Pid func(uint32) string
-	Type            func(uint16) string
+	// Where set, these show an ifindex, a descriptor, the numbers of a
+	// header, and a message type that has no name.
+	Index, FD, Seq, Pid func(uint32) string
+	Type                func(uint16) string
 	// Stable hides what differs between runs: "IFLA_STATS=*".
 	Stable bool
 }
@@ -99,6 +99,9 @@ func (p *Printer) head(b *strings.Builder, s *Struct, data []byte) {
 func (p *Printer) value(k Kind, data []byte) string {
 	if k == Index && p.Index != nil && len(data) == 4 {
 		return p.Index(native.Uint32(data))
+	}
+	if k == FD && p.FD != nil && len(data) == 4 {
+		return p.FD(native.Uint32(data))
 	}
 	return FormatValue(k, data)
 }
