@@ -131,7 +131,11 @@ func (s *server) result(p *wire.Play) *wire.Result {
 		r.Err = err.Error()
 		return r
 	}
-	t, err := s.kernel.Play(c)
+	release := p.Release
+	if release == "" {
+		release = s.kernel.Release()
+	}
+	t, err := s.kernel.PlayAs(c, release)
 	var skip *nlcase.NeedError
 	switch {
 	case errors.As(err, &skip):

@@ -51,7 +51,7 @@ func BenchmarkFirstVerdict(b *testing.B) {
 				require.NoError(b, err)
 				s := newSession(m, t.modules)
 				require.NoError(b, s.awaitHello(b.Context(), t.agent(), time.Minute))
-				o, _ := s.play(b.Context(), list[0], time.Minute)
+				o, _ := s.play(b.Context(), list[0], "", time.Minute)
 				verdict := time.Since(start).Seconds()
 				require.Equal(b, Pass, o.Verdict, o.Reason)
 				s.powerOff()

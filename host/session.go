@@ -140,9 +140,9 @@ func (s *session) ended() bool {
 	}
 }
 
-// play has the guest play c. alive is false when the machine is of no use
-// from then on.
-func (s *session) play(ctx context.Context, c *nlcase.Case, timeout time.Duration) (o Outcome, alive bool) {
+// play has the guest play c, as if it were the kernel of another release where
+// one is given. alive is false when the machine is of no use from then on.
+func (s *session) play(ctx context.Context, c *nlcase.Case, as string, timeout time.Duration) (o Outcome, alive bool) {
 	start := time.Now()
 	s.nextID++
 	id := s.nextID
@@ -154,7 +154,7 @@ func (s *session) play(ctx context.Context, c *nlcase.Case, timeout time.Duratio
 		}
 		o.Case, o.Log, o.Took = c, log, time.Since(start)
 	}()
-	if err := s.conn.Send(&wire.Play{ID: id, Name: c.Name, Text: c.Text}); err != nil {
+	if err := s.conn.Send(&wire.Play{ID: id, Name: c.Name, Text: c.Text, Release: as}); err != nil {
 		return s.lost(err), false
 	}
 	deadline := time.NewTimer(timeout)
@@ -179,7 +179,7 @@ func (s *session) play(ctx context.Context, c *nlcase.Case, timeout time.Duratio
 				if m.Case != id {
 					return s.lost(fmt.Errorf("result of case %d while case %d ran", m.Case, id)), false
 				}
-				return s.result(c, m), true
+				return s.result(c, m, as), true
 			case *wire.Stacks: // late, of a case before
 			default:
 				return s.lost(fmt.Errorf("unexpected %v while a case ran", msg.Type())), false
@@ -192,7 +192,7 @@ func (s *session) play(ctx context.Context, c *nlcase.Case, timeout time.Duratio
 	}
 }
 
-func (s *session) result(c *nlcase.Case, r *wire.Result) Outcome {
+func (s *session) result(c *nlcase.Case, r *wire.Result, as string) Outcome {
 	switch {
 	case r.Err != "":
 		return Outcome{Verdict: Infra, Reason: "the agent could not play it: " + console.Printable(r.Err)}
@@ -205,7 +205,9 @@ func (s *session) result(c *nlcase.Case, r *wire.Result) Outcome {
 	}
 	// What the guest left out by version guards is checked against what the
 	// kernel said of itself at first.
-	t.Release = nlcase.Release(s.hello.Release, s.hello.KernelVersion)
+	if t.Release = as; as == "" {
+		t.Release = nlcase.Release(s.hello.Release, s.hello.KernelVersion)
+	}
 	return judge(c, t)
 }
 

@@ -32,7 +32,10 @@
 //
 // A step is [GUARD] VERB ARGUMENTS [! ERRNO]. With ! it is to give that error,
 // without it to succeed. GUARD is one or more of >= > <= < = and a release, in
-// brackets: [>=6.9 <7.1]. A step whose guard does not hold is left out.
+// brackets: [>=6.9 <7.1]. A step whose guard does not hold is left out. What is
+// said of a range of releases must not hold outside of it, or the range is
+// stale: nlrig plays the case once more for each range that the kernel is not
+// in (see Alternatives).
 //
 //	open S PROTO [raw|dgram|type=N] [netns=$NAME]
 //	                                  a socket; PROTO is route, generic, usersock... or a number

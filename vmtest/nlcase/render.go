@@ -94,10 +94,7 @@ func (v *renderer) add(format string, args ...any) {
 
 func (v *renderer) step(s *Step, r *StepResult) {
 	v.m.judge(s, r)
-	text := s.Text
-	if s.Guard != nil {
-		_, text, _ = strings.Cut(text, "] ")
-	}
+	text := s.unguarded()
 	if s.Op == OpRecv || s.Op == OpCollect || s.Op == OpQuiet {
 		text = s.Op.String() + " " + s.Sock // what was expected is not what happened
 	} else if i := strings.LastIndex(text, " !"); s.Want != 0 && i >= 0 {

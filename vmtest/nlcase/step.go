@@ -1,6 +1,7 @@
 package nlcase
 
 import (
+	"strings"
 	"time"
 
 	"github.com/nlrig/nlrig/vmtest/nlmsg"
@@ -78,6 +79,15 @@ type Step struct {
 }
 
 func (s *Step) String() string { return s.Text }
+
+// unguarded is the step's text without its guard.
+func (s *Step) unguarded() string {
+	if s.Guard == nil {
+		return s.Text
+	}
+	_, text, _ := strings.Cut(s.Text, "] ")
+	return text
+}
 
 // Arg is a number in a case, or what stands for one.
 type Arg struct {

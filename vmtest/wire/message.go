@@ -101,10 +101,13 @@ type Exited struct {
 }
 
 // Play has the guest play a case in a fresh network namespace. ID is not 0.
+// Where Release is not empty, the guards of the case are held against it and
+// not against the kernel's.
 type Play struct {
-	ID   uint32
-	Name string
-	Text []byte
+	ID      uint32
+	Name    string
+	Text    []byte
+	Release string
 }
 
 // Module answers Want: one module of those that are needed, in load order.
@@ -292,12 +295,14 @@ func (m *Play) encode(e *encoder) {
 	e.uint(m.ID)
 	e.str(m.Name)
 	e.bytes(m.Text)
+	e.str(m.Release)
 }
 
 func (m *Play) decode(d *decoder) {
 	m.ID = d.uint()
 	m.Name = d.str()
 	m.Text = d.bytes()
+	m.Release = d.str()
 }
 
 func (m *Module) encode(e *encoder) {

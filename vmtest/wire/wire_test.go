@@ -19,7 +19,7 @@ var all = []Message{
 	&Result{7, []byte{1, 2, 3}, "requires dummy", "no"},
 	&Stacks{"netlink_sendmsg"},
 	&Bye{},
-	&Play{7, "ack/plain", []byte("open s route\n")},
+	&Play{7, "ack/plain", []byte("open s route\n"), "6.9"},
 	&Module{1, "dummy", []byte("\x7fELF"), 2, "none"},
 	&Show{},
 	&PowerOff{},
