@@ -42,6 +42,7 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&r.Slots, "j", 0, "how many VMs at once (default: what cores and memory allow)")
 	f.DurationVar(&r.CaseTimeout, "timeout", host.DefaultCaseTimeout, "time for one case")
 	f.DurationVar(&r.BootTimeout, "boot-timeout", host.DefaultBootTimeout, "time for one boot")
+	update := f.Bool("update", false, "rewrite the cases that fail to what the kernels answered")
 	f.StringVar(&r.Console, "console", "", "`directory` for the consoles of VMs (default console in the cache)")
 	if err := parse(f, args); err != nil {
 		return err
@@ -76,6 +77,12 @@ func run(ctx context.Context, args []string) error {
 	columns := r.Run(ctx, targets, list)
 	progress.Stop()
 
+	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	if *update {
+		if err := updateCases(columns, list, say); err != nil {
+			return err
+		}
+	}
 	stdoutTaken := false
 	for _, file := range out {
 		var b bytes.Buffer

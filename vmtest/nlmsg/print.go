@@ -18,11 +18,7 @@ type Printer struct {
 
 func (m *Message) String() string { return (&Printer{}).Message(m) }
 
-func (a *Attr) String() string {
-	var b strings.Builder
-	(&Printer{}).attr(&b, a)
-	return b.String()
-}
+func (a *Attr) String() string { return (&Printer{}).Attr(a) }
 
 func (h Header) String() string {
 	return "type=" + strconv.Itoa(int(h.Type)) + " flags=0x" + strconv.FormatUint(uint64(h.Flags), 16) +
@@ -40,6 +36,13 @@ func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 func (p *Printer) Message(m *Message) string {
 	var b strings.Builder
 	p.message(&b, m)
+	return b.String()
+}
+
+// Attr shows an attribute as the text of a case has it.
+func (p *Printer) Attr(a *Attr) string {
+	var b strings.Builder
+	p.attr(&b, a)
 	return b.String()
 }
 
