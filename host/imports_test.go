@@ -13,7 +13,7 @@ const module = "github.com/nlrig/nlrig/"
 // layers are the project's folders from the bottom up. A package imports
 // those of its own layer and of those below.
 var layers = [][]string{
-	{"vmtest/nlmsg", "vmtest/nlcase", "vmtest/cases", "vmtest/wire", "kernels/child", "host/console", "guest/layout"},
+	{"vmtest/nlmsg", "vmtest/nlcase", "vmtest/cases", "vmtest/wire", "kernels/child", "host/console", "host/report", "guest/layout"},
 	{"kernels/emulated", "kernels/local"},
 	{"guest", "guest/agent"},
 	{"initramfs", "kernels"},
