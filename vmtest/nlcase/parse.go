@@ -194,7 +194,7 @@ func (p *parser) directive(verb string) {
 			p.c.Needs = append(p.c.Needs, Need{Kind: kind})
 		case "module":
 			name := p.next("the module's name")
-			if !isName(strings.ReplaceAll(name, "-", "_")) || len(name) > 64 {
+			if !isName("_"+strings.ReplaceAll(name, "-", "_")) || len(name) > 64 {
 				p.fail("%q is not the name of a module", name)
 			}
 			p.c.Needs = append(p.c.Needs, Need{kind, name})

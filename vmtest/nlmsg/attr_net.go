@@ -99,7 +99,7 @@ var netSpaces = [...]Space{
 		{3, "NDTA_THRESH2", U32, 0, false},
 		{4, "NDTA_THRESH3", U32, 0, false},
 		{5, "NDTA_CONFIG", Bytes, 0, true},
-		{6, "NDTA_PARMS", Nest, 0, false},
+		{6, "NDTA_PARMS", Nest, 0, true},
 		{7, "NDTA_STATS", Bytes, 0, true},
 		{8, "NDTA_GC_INTERVAL", U64, 0, false},
 		{9, "NDTA_PAD", Bytes, 0, false},
