@@ -26,7 +26,7 @@ import (
 const usage = `nlrig tells what Linux kernels do with netlink messages.
 
 	nlrig run     [-k KERNELS] [-o json=FILE] [CASE...]  play cases on kernels; the matrix is its output
-	nlrig cases   [CASE...]                              list the cases
+	nlrig cases   [-flow] [CASE...]                      list the cases, or what of the kernel they exercise
 	nlrig shell   [-k KERNEL]                            a shell in a VM of that kernel
 	nlrig kernels list [KERNELS] | pull KERNELS | rm KERNELS
 	nlrig doctor                                         what works on this machine, and how to mend the rest

@@ -162,23 +162,3 @@ func selectCases(args []string) ([]*nlcase.Case, error) {
 	}
 	return list, nil
 }
-
-func listCases(args []string) error {
-	list, err := selectCases(args)
-	if err != nil {
-		return err
-	}
-	width := 0
-	for _, c := range list {
-		width = max(width, len(c.Name))
-	}
-	for _, c := range list {
-		var refs []string
-		for _, r := range c.Refs {
-			refs = append(refs, r.Func)
-		}
-		first, _, _ := strings.Cut(c.Doc, "\n")
-		fmt.Printf("%-*s  %s  [%s]\n", width, c.Name, first, strings.Join(refs, " "))
-	}
-	return nil
-}

@@ -21,7 +21,10 @@ type Case struct {
 }
 
 // Ref names a kernel function: net/netlink/af_netlink.c netlink_rcv_skb.
-type Ref struct{ File, Func string }
+type Ref struct {
+	File, Func string
+	Branches   []string // ways through it, by the names of vmtest/cases/flow.txt
+}
 
 func (r Ref) String() string { return r.File + " " + r.Func }
 

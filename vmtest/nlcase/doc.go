@@ -15,7 +15,8 @@
 //
 // A statement is a line, and goes on in lines that begin with white space. A
 // line that begins with # is a comment. The comment at the top is the case's
-// doc; in it, "ref: FILE FUNCTION..." names kernel functions.
+// doc; in it, "ref: FILE FUNCTION..." names kernel functions, and FUNCTION:WAY a
+// way through one.
 //
 // Before the steps, and for all of them:
 //

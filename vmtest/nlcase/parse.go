@@ -119,7 +119,12 @@ func (p *parser) header(lines []line) bool {
 			return false
 		}
 		for _, fn := range f[1:] {
-			p.c.Refs = append(p.c.Refs, Ref{f[0], fn})
+			fn, branches, has := strings.Cut(fn, ":")
+			r := Ref{File: f[0], Func: fn}
+			if has {
+				r.Branches = strings.Split(branches, ",")
+			}
+			p.c.Refs = append(p.c.Refs, r)
 		}
 	}
 	p.c.Doc = strings.TrimSpace(strings.Join(doc, "\n"))

@@ -10,7 +10,7 @@ import (
 const sample = `# A title.
 #
 # More.
-# ref: net/netlink/af_netlink.c netlink_rcv_skb netlink_ack
+# ref: net/netlink/af_netlink.c netlink_rcv_skb netlink_ack:ack-asked,ack-error
 # ref: net/core/rtnetlink.c rtnl_getlink
 
 needs module dummy
@@ -42,8 +42,9 @@ func TestParse(t *testing.T) {
 	if c.Doc != "A title.\n\nMore." {
 		t.Errorf("doc is %q", c.Doc)
 	}
-	if want := []Ref{{"net/netlink/af_netlink.c", "netlink_rcv_skb"}, {"net/netlink/af_netlink.c", "netlink_ack"},
-		{"net/core/rtnetlink.c", "rtnl_getlink"}}; !reflect.DeepEqual(c.Refs, want) {
+	if want := []Ref{{File: "net/netlink/af_netlink.c", Func: "netlink_rcv_skb"},
+		{File: "net/netlink/af_netlink.c", Func: "netlink_ack", Branches: []string{"ack-asked", "ack-error"}},
+		{File: "net/core/rtnetlink.c", Func: "rtnl_getlink"}}; !reflect.DeepEqual(c.Refs, want) {
 		t.Errorf("refs are %v", c.Refs)
 	}
 	if got := c.Versions.String(); got != ">=5.10 <=7" {
