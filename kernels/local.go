@@ -73,7 +73,10 @@ func existing(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = os.Stat(path)
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		err = fmt.Errorf("%s is neither a file nor a directory", path) // to read a pipe might never end
+	}
 	return path, err
 }
 
