@@ -184,7 +184,7 @@ func (a *apt) update(ctx context.Context) (packages []Package, complete bool, er
 		}
 		wg.Go(func() {
 			slots <- struct{}{}
-			lists[i], errs[i] = a.read(ctx, t, file)
+			lists[i], errs[i] = a.read(ctx, t, file, kernelPackage)
 			<-slots
 		})
 	}
@@ -280,17 +280,17 @@ func reason(t target, complaints []string) (absent bool, why string) {
 	return false, why
 }
 
-// read takes the kernels out of one package list.
-func (a *apt) read(ctx context.Context, t target, file string) ([]Package, error) {
+// read takes the packages with a name like that out of one package list.
+func (a *apt) read(ctx context.Context, t target, file string, name *regexp.Regexp) ([]Package, error) {
 	out, stderr, err := run(ctx, updateDeadline, a.env(), aptHelper, "cat-file", file)
 	if err != nil {
 		return nil, fmt.Errorf("package list of %s: %w: %s", t.suite, err, firstLine(stderr))
 	}
-	return parsePackages(out, t)
+	return parsePackages(out, t, name)
 }
 
-// parsePackages reads a Packages file; only what may hold a kernel is kept.
-func parsePackages(text []byte, t target) ([]Package, error) {
+// parsePackages reads a Packages file; what has a name like that is kept.
+func parsePackages(text []byte, t target, like *regexp.Regexp) ([]Package, error) {
 	var all []Package
 	var p Package
 	keep := false
@@ -309,7 +309,7 @@ func parsePackages(text []byte, t target) ([]Package, error) {
 			continue
 		}
 		if name, ok := bytes.CutPrefix(line, []byte("Package: ")); ok {
-			keep = kernelPackage.Match(name)
+			keep = like.Match(name)
 			p.Name, p.Suite = string(name), t.suite
 		}
 		if !keep || line[0] == ' ' {
