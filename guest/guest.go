@@ -39,7 +39,7 @@ const (
 type server struct {
 	conn    *wire.Conn
 	kernel  local.Kernel
-	log     *kmsg         // nil when the kernel's log is not ours to read
+	vm      *vm           // nil when the kernel is not ours
 	running atomic.Uint32 // the running case's ID, 0 for none
 
 	mu    sync.Mutex // guards wants, next
@@ -85,7 +85,7 @@ func (s *server) serve(hello *wire.Hello) error {
 		case *wire.Resize:
 			resize(m.Rows, m.Cols)
 		case *wire.PowerOff:
-			err = s.conn.Send(&wire.Bye{})
+			go s.bye()
 		case *wire.Ack:
 			return nil
 		}
@@ -97,7 +97,7 @@ func (s *server) serve(hello *wire.Hello) error {
 
 func (s *server) beat() {
 	for range time.Tick(heartbeat) {
-		s.readLog()
+		s.readLog(beatRecords)
 		if s.conn.Send(&wire.Heartbeat{Case: s.running.Load()}) != nil {
 			return
 		}
@@ -105,21 +105,30 @@ func (s *server) beat() {
 }
 
 // readLog passes on what the kernel has logged, under the running case.
-func (s *server) readLog() {
-	if s.log == nil {
+func (s *server) readLog(limit int) {
+	if s.vm == nil {
 		return
 	}
 	id := s.running.Load()
-	s.log.drain(func(priority uint8, text string) {
-		// A host that is gone is noticed by serve.
-		_ = s.conn.Send(&wire.Kmsg{Case: id, Priority: priority, Text: text})
+	s.vm.log.drain(limit, func(r record) {
+		if s.vm.wanted(id, r) {
+			// A host that is gone is noticed by serve.
+			_ = s.conn.Send(&wire.Kmsg{Case: id, Priority: r.priority, User: r.user, Text: r.text})
+		}
 	})
 }
 
 func (s *server) play(p *wire.Play) {
+	s.readLog(allRecords) // what is from before the case
 	s.running.Store(p.ID)
+	if s.vm != nil {
+		s.vm.begin(p.ID)
+	}
 	r := s.result(p)
-	s.readLog()
+	s.readLog(allRecords)
+	if s.vm != nil {
+		s.vm.end(r)
+	}
 	s.running.Store(0)
 	_ = s.conn.Send(r)
 }
@@ -161,6 +170,9 @@ func (s *server) module(name string) error {
 		delete(s.wants, id)
 		s.mu.Unlock()
 	}()
+	if s.vm != nil {
+		s.vm.loads.Add(1)
+	}
 	if err := s.conn.Send(&wire.Want{ID: id, Name: name}); err != nil {
 		return err
 	}

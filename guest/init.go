@@ -36,17 +36,20 @@ func Init() error {
 	if err != nil {
 		return err
 	}
-	log, err := openKmsg()
+	vm, err := openVM()
 	if err != nil {
-		return fmt.Errorf("kernel log: %w", err)
+		return err
 	}
-	s := &server{conn: wire.NewConn(wire.Guest, port(fd)), log: log}
+	s := &server{conn: wire.NewConn(wire.Guest, port(fd)), vm: vm}
 	s.kernel.AllowFaults = true
 	s.kernel.LoadModule = s.module
 	if err := s.answerModprobe(); err != nil {
 		return fmt.Errorf("modprobe socket: %w", err)
 	}
-	if err := s.serve(helloOf(string(sum))); err != nil {
+	s.kernel.Entered = vm.entered
+	hello := helloOf(string(sum))
+	hello.Tainted = vm.tainted()
+	if err := s.serve(hello); err != nil {
 		return err
 	}
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)

@@ -15,47 +15,67 @@ import (
 type kmsg struct {
 	mu  sync.Mutex // orders readers, so that a record is passed on once
 	fd  int
+	seq uint64 // of the next record, 0 before the first
 	buf [8192]byte
 }
 
 func openKmsg() (*kmsg, error) {
-	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open("/dev/kmsg", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	_, err = unix.Seek(fd, 0, 2)
-	return &kmsg{fd: fd}, err
+	if _, err := unix.Seek(fd, 0, 2); err != nil {
+		return nil, err
+	}
+	// One record, read again, tells the numbers of those to come, by which
+	// it is known how many were lost.
+	k := &kmsg{fd: fd}
+	_, err = unix.Write(fd, []byte("<6>nlrig reads from here on\n"))
+	k.drain(allRecords, func(record) {})
+	return k, err
 }
 
-// drain calls line for every record that has come since.
-func (k *kmsg) drain(line func(priority uint8, text string)) {
+// record is one of the log. user says that a program wrote it. lost is how many
+// before it the kernel dropped, because nobody had read them in time.
+type record struct {
+	seq, lost uint64
+	priority  uint8
+	user      bool
+	text      string
+}
+
+// drain calls line for the records that have come since, at most limit of
+// them: a kernel that logs without end is not followed for ever.
+func (k *kmsg) drain(limit int, line func(record)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for {
+	for range limit {
 		n, err := unix.Read(k.fd, k.buf[:])
-		if err == unix.EPIPE {
-			line(4, "(the kernel dropped log records before they were read)")
-			continue
-		}
-		if err == unix.EINTR {
-			continue
+		if err == unix.EPIPE || err == unix.EINTR {
+			continue // EPIPE: the next read is of the oldest there is
 		}
 		if err != nil || n == 0 {
 			return
 		}
-		line(parseKmsg(string(k.buf[:n])))
+		r := parseKmsg(string(k.buf[:n]))
+		if k.seq > 0 && r.seq > k.seq {
+			r.lost = r.seq - k.seq
+		}
+		k.seq = r.seq + 1
+		line(r)
 	}
 }
 
 // parseKmsg takes a record apart: "6,339,5140900,-;text\n KEY=value\n". The
-// facility is above the priority's three bits.
-func parseKmsg(record string) (priority uint8, text string) {
-	prefix, rest, _ := strings.Cut(record, ";")
-	text, _, _ = strings.Cut(rest, "\n")
-	field, _, _ := strings.Cut(prefix, ",")
-	n, err := strconv.Atoi(field)
-	if err != nil {
-		return 6, record
+// facility is above the priority's three bits, and only the kernel's is 0.
+func parseKmsg(s string) record {
+	prefix, rest, _ := strings.Cut(s, ";")
+	text, _, _ := strings.Cut(rest, "\n")
+	fields := strings.SplitN(prefix, ",", 3)
+	n, err := strconv.Atoi(fields[0])
+	if err != nil || len(fields) < 3 {
+		return record{priority: 6, user: true, text: s}
 	}
-	return uint8(n & 7), text
+	seq, _ := strconv.ParseUint(fields[1], 10, 64)
+	return record{seq: seq, priority: uint8(n & 7), user: n>>3 != 0, text: text}
 }

@@ -36,7 +36,7 @@ func (s Style) verdict(v Verdict, width int) string {
 	switch v {
 	case Pass:
 		return s.paint(green, text)
-	case Skip:
+	case Skip, ConfigMissing:
 		return s.paint(yellow, text)
 	}
 	return s.paint(red+bold, text)
@@ -162,7 +162,7 @@ func (s Style) skips(b *strings.Builder, columns []Column) {
 		var reasons []string
 		byReason := map[string][]string{}
 		for _, o := range c.Outcomes {
-			if o.Verdict == Skip {
+			if o.Verdict == Skip || o.Verdict == ConfigMissing {
 				if byReason[o.Reason] == nil {
 					reasons = append(reasons, o.Reason)
 				}
@@ -188,7 +188,7 @@ func Count(columns []Column) string {
 			n[o.Verdict]++
 		}
 	}
-	for _, v := range []Verdict{Pass, Fail, Panic, Hang, AgentLost, VMCrash, BootFail, Infra, Skip} {
+	for _, v := range []Verdict{Pass, Fail, Panic, Oops, Warn, Lockup, Hang, OOM, AgentLost, VMCrash, BootFail, Infra, ConfigMissing, Skip} {
 		if n[v] > 0 {
 			order = append(order, v)
 		}

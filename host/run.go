@@ -210,11 +210,18 @@ func (p *player) run(ctx context.Context) {
 
 // playFrom plays on s from case i on, and returns the first case that needs
 // another machine.
-func (p *player) playFrom(ctx context.Context, s *session, i int) int {
-	first, alive := i, true
+func (p *player) playFrom(ctx context.Context, s *session, i int) (next int) {
+	first, last, alive := i, -1, true // last is the case that was played last
+	ids := map[uint32]int{}           // the case of each that the guest knows
 	defer func() {
 		if alive {
 			s.powerOff()
+			p.late(s, last)
+		}
+		for _, id := range s.undead {
+			if i, ok := ids[id]; ok {
+				p.amend(i, leaked(p.col.Outcomes[i], "its network namespace"))
+			}
 		}
 		p.end(s)
 	}()
@@ -229,13 +236,22 @@ func (p *player) playFrom(ctx context.Context, s *session, i int) int {
 			p.note("the VM ended after " + p.cases[i-1].Name + " had its verdict: " + s.lost(s.readErr).Reason)
 			return i
 		}
+		if !p.late(s, last) {
+			alive = false
+			return i
+		}
 		o := Outcome{Case: c, Verdict: Skip, Reason: c.Inapplicable(nlcase.Release(s.hello.Release, s.hello.KernelVersion))}
 		ours := o.Reason == ""
+		before := s.nextID
 		if ours {
 			o, alive = s.play(ctx, c, "", p.caseTimeout())
 		}
 		if alive && !c.NeedsVM() && (!ours || o.Verdict == Pass) {
 			alive = p.tryStale(ctx, s, &o)
+		}
+		for id := before; id < s.nextID; {
+			id++
+			ids[id], last = i, i
 		}
 		p.set(i, o)
 		if !alive {
@@ -243,6 +259,26 @@ func (p *player) playFrom(ctx context.Context, s *session, i int) int {
 		}
 	}
 	return i
+}
+
+// late gives case i what the kernel reported after it, while no case ran, and
+// says whether the VM is still to be trusted.
+func (p *player) late(s *session, i int) bool {
+	h := s.idle
+	s.idle = health{}
+	if h.reports.Worst() == nil || i < 0 {
+		return true
+	}
+	o := h.judge(p.col.Outcomes[i])
+	o.Reason += " (after the case, or one before it)"
+	p.amend(i, o)
+	return trusted(o.Verdict)
+}
+
+// amend changes the verdict that case i has.
+func (p *player) amend(i int, o Outcome) {
+	p.col.Outcomes[i] = o
+	p.event(Event{Kind: Status, Text: fmt.Sprintf("%s: %s: %s", p.cases[i].Name, o.Verdict, o.Reason)})
 }
 
 // boot brings up a machine, with a second try before a kernel is blamed.

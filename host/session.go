@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nlrig/nlrig/guest/klog"
 	"github.com/nlrig/nlrig/host/console"
 	"github.com/nlrig/nlrig/initramfs"
 	"github.com/nlrig/nlrig/vmtest/nlcase"
@@ -36,8 +37,13 @@ const (
 	lostGrace = 5 * time.Second
 	// showTimeout bounds the wait for the stacks of a case that hangs.
 	showTimeout = 2 * time.Second
+	// oopsGrace is how long a case may take to end after an oops, which as a
+	// rule killed its thread, and the kernel to tell all of it.
+	oopsGrace = 1500 * time.Millisecond
 	// offTimeout bounds each step of an orderly power-off.
 	offTimeout = 2 * time.Second
+	// byeTimeout has the guest's wait for namespaces to go in it.
+	byeTimeout = 5 * time.Second
 )
 
 // session talks to one machine's agent.
@@ -49,6 +55,12 @@ type session struct {
 	in      chan wire.Message // closed when the stream ended, after readErr is set
 	readErr error
 	nextID  uint32
+	taint   uint32 // as the guest told it last
+	// idle is what the kernel logged while no case ran: what a worker of it
+	// did after a case, as a rule.
+	idle health
+	// undead are the cases whose namespaces outlived them, known in the end.
+	undead []uint32
 }
 
 // newSession starts to read from m.
@@ -80,7 +92,7 @@ func (s *session) awaitHello(ctx context.Context, agent string, timeout time.Dur
 		if hello.Agent != agent {
 			return fmt.Errorf("the agent is %.12q, want %.12q", hello.Agent, agent)
 		}
-		s.hello = hello
+		s.hello, s.taint = hello, hello.Tainted
 		return nil
 	case <-time.After(timeout):
 		return fmt.Errorf("no hello from the agent within %v", timeout)
@@ -125,15 +137,15 @@ func (s *session) supply(w *wire.Want) {
 	}
 }
 
-// ended says whether the stream ended while no case ran. What came before it
-// ended is of no case, and is dropped.
+// ended says whether the stream ended while no case ran.
 func (s *session) ended() bool {
 	for {
 		select {
-		case _, ok := <-s.in:
+		case msg, ok := <-s.in:
 			if !ok {
 				return true
 			}
+			s.idle.heard(msg)
 		default:
 			return false
 		}
@@ -146,13 +158,16 @@ func (s *session) play(ctx context.Context, c *nlcase.Case, as string, timeout t
 	start := time.Now()
 	s.nextID++
 	id := s.nextID
-	var log []string
-	var dropped int
+	var h health
+	mark := s.m.Console().Written()
 	defer func() {
-		if dropped > 0 {
-			log = append(log, fmt.Sprintf("[%d more lines not kept]", dropped))
+		if !alive {
+			// What did not reach the agent may be on the console.
+			h.console(s.m.Console().Since(mark))
 		}
-		o.Case, o.Log, o.Took = c, log, time.Since(start)
+		o = h.judge(o)
+		alive = alive && trusted(o.Verdict)
+		o.Case, o.Log, o.Took = c, h.log(), time.Since(start)
 	}()
 	if err := s.conn.Send(&wire.Play{ID: id, Name: c.Name, Text: c.Text, Release: as}); err != nil {
 		return s.lost(err), false
@@ -160,6 +175,7 @@ func (s *session) play(ctx context.Context, c *nlcase.Case, as string, timeout t
 	deadline := time.NewTimer(timeout)
 	defer deadline.Stop()
 	beat := start
+	var oopsed <-chan time.Time
 	for {
 		select {
 		case msg, ok := <-s.in:
@@ -170,20 +186,27 @@ func (s *session) play(ctx context.Context, c *nlcase.Case, as string, timeout t
 			case *wire.Heartbeat:
 				beat = time.Now()
 			case *wire.Kmsg:
-				if len(log) < maxLog {
-					log = append(log, console.Printable(m.Text))
-				} else {
-					dropped++
+				if m.Case != id {
+					s.idle.heard(m)
+					continue
+				}
+				h.heard(m)
+				if w := h.reports.Worst(); w != nil && w.Kind == klog.Oops && oopsed == nil {
+					oopsed = time.After(oopsGrace)
 				}
 			case *wire.Result:
 				if m.Case != id {
 					return s.lost(fmt.Errorf("result of case %d while case %d ran", m.Case, id)), false
 				}
+				h.ended(m, s.taint)
+				s.taint |= m.Tainted
 				return s.result(c, m, as), true
 			case *wire.Stacks: // late, of a case before
 			default:
 				return s.lost(fmt.Errorf("unexpected %v while a case ran", msg.Type())), false
 			}
+		case <-oopsed:
+			return Outcome{Verdict: Oops}, false
 		case <-deadline.C:
 			return s.hung(timeout, time.Since(beat)), false
 		case <-ctx.Done():
@@ -218,6 +241,10 @@ func (s *session) lost(err error) Outcome {
 		o := Outcome{Verdict: Panic, Reason: d.Panic, LastWords: d.Lines}
 		if d.Init {
 			o.Verdict = AgentLost
+		}
+		// A kernel that finds no process to kill but PID 1 panics.
+		if strings.Contains(d.Panic, "System is deadlocked on memory") {
+			o.Verdict = OOM
 		}
 		return o
 	}
@@ -281,14 +308,16 @@ func (s *session) powerOff() {
 	if s.conn.Send(&wire.PowerOff{}) != nil {
 		return
 	}
-	timeout := time.After(offTimeout)
+	timeout := time.After(byeTimeout)
 	for {
 		select {
 		case msg, ok := <-s.in:
 			if !ok {
 				return
 			}
-			if _, ok := msg.(*wire.Bye); ok {
+			s.idle.heard(msg)
+			if m, ok := msg.(*wire.Bye); ok {
+				s.undead = m.Undead
 				if s.conn.Send(&wire.Ack{}) == nil {
 					s.m.Wait(offTimeout)
 				}

@@ -17,9 +17,9 @@ func (p *player) tryStale(ctx context.Context, s *session, o *Outcome) (alive bo
 	release := nlcase.Release(s.hello.Release, s.hello.KernelVersion)
 	for _, alt := range o.Case.Alternatives(release) {
 		a, alive := s.play(ctx, o.Case, alt.Release, p.caseTimeout())
-		if !alive {
+		if !alive || a.Verdict == Warn {
 			p.note(fmt.Sprintf("%s, played as if on %s: %s %s", o.Case.Name, alt.Release, a.Verdict, a.Reason))
-			return false
+			return alive
 		}
 		if a.Verdict == Pass {
 			o.Verdict = Fail

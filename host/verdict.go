@@ -15,7 +15,13 @@ const (
 	Fail Verdict = "fail" // something that it expects was not
 	Skip Verdict = "skip" // it does not apply, or the kernel lacks what it needs; the reason says which
 
+	ConfigMissing Verdict = "config-missing" // the kernel is built without an option that it needs
+
 	Panic     Verdict = "panic"      // the kernel panicked while it ran
+	Oops      Verdict = "oops"       // the kernel found its own memory or code broken, and goes on
+	Warn      Verdict = "warn"       // the kernel warned of a bug of its own, or something was left behind
+	Lockup    Verdict = "lockup"     // a processor or a task was stuck for longer than the kernel allows
+	OOM       Verdict = "oom"        // the kernel had no memory left
 	Hang      Verdict = "hang"       // no result within the case's time
 	AgentLost Verdict = "agent-lost" // PID 1 died, or talked nonsense
 	VMCrash   Verdict = "vm-crash"   // the VM ended with no panic: QEMU died or was killed
@@ -24,7 +30,7 @@ const (
 )
 
 // Held says whether v is what a case hopes for.
-func (v Verdict) Held() bool { return v == Pass || v == Skip }
+func (v Verdict) Held() bool { return v == Pass || v == Skip || v == ConfigMissing }
 
 // Outcome is one case on one kernel.
 type Outcome struct {
@@ -37,15 +43,19 @@ type Outcome struct {
 	// Mismatches are why it failed.
 	Mismatches []nlcase.Mismatch
 	// LastWords are the console's last lines, or the trace, when the VM was
-	// lost; and what the agent's threads were doing in a hang.
+	// lost; what the kernel reported of its own trouble; and what the agent's
+	// threads were doing in a hang.
 	LastWords []string
+	// Leaks are what it left behind when its thread had ended.
+	Leaks []string
 	// Log is what the kernel logged while the case ran.
 	Log []string
 	// Took is from Play to Result.
 	Took time.Duration
 }
 
-// maxLog bounds the lines of the kernel's log that are kept of a case.
+// maxLog bounds the lines of the kernel's log that are kept of a case, beside
+// those of reports.
 const maxLog = 200
 
 // lastLines is how many lines of the console an outcome quotes.

@@ -5,9 +5,15 @@ package console
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+
+	"github.com/nlrig/nlrig/guest/klog"
 )
+
+// maxLine bounds how long a line that Since returns can be.
+const maxLine = 4 << 10
 
 // keep is how much of the beginning, and how much of the end, is kept.
 const keep = 512 << 10
@@ -51,6 +57,29 @@ func (l *Log) String() string {
 	return Printable(string(b))
 }
 
+// Written is how many bytes were printed so far.
+func (l *Log) Written() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return int64(len(l.head)+len(l.tail)) + l.dropped
+}
+
+// Since returns the lines that were printed after the first n bytes, as far as
+// they are kept.
+func (l *Log) Since(n int64) []string {
+	l.mu.Lock()
+	head, tail := l.head, l.tail
+	b := bytes.Clone(head[min(n, int64(len(head))):])
+	n = max(0, n-int64(len(head))-l.dropped)
+	b = append(b, tail[min(n, int64(len(tail))):]...)
+	l.mu.Unlock()
+	lines := strings.Split(Printable(string(b)), "\n")
+	for i, s := range lines {
+		lines[i] = s[:min(len(s), maxLine)]
+	}
+	return lines
+}
+
 // Printable makes s fit to be shown on a terminal: line ends become \n, and
 // other control characters are removed.
 func Printable(s string) string {
@@ -84,26 +113,37 @@ type Death struct {
 	Lines []string // from the first sign of trouble on, at most maxDeath
 }
 
-const maxDeath = 60
+const (
+	maxDeath  = 60  // lines of a Death
+	maxReport = 200 // lines from a report to the panic that is of it
+)
 
-// Death looks for a panic. The lines begin at the first BUG, Oops, trigger or
-// the panic itself, whichever is first, since a trace precedes the panic.
+// Death looks for a panic. The lines begin at the report or the trigger that
+// the panic is of, if there is one, since a trace precedes the panic.
 func (l *Log) Death() (Death, bool) {
 	const mark = "Kernel panic - not syncing: "
 	lines := strings.Split(l.String(), "\n")
-	first := -1
+	first, end := -1, -1 // of the report that is open, and its end if it has one
 	for i, line := range lines {
-		if first < 0 && trouble(line) {
-			first = i
+		// A report that ended long ago is not of this death.
+		if trouble(line) && (first < 0 || end >= 0 || i-first > maxDeath) {
+			first, end = i, -1
+		}
+		if strings.Contains(line, "---[ end trace ") && first >= 0 && end < 0 {
+			end = i
 		}
 		if _, reason, ok := strings.Cut(line, mark); ok {
-			if first < 0 {
+			if first < 0 || end >= 0 && i-end > 5 || i-first > maxReport {
 				first = i
+			}
+			words := slices.Clone(lines[first:min(len(lines), first+maxDeath)])
+			if i >= first+maxDeath { // the panic itself, after a long report
+				words = append(words[:maxDeath/2], lines[i:min(len(lines), i+maxDeath/2)]...)
 			}
 			return Death{
 				Panic: strings.TrimSpace(reason),
 				Init:  strings.Contains(reason, "Attempted to kill init"),
-				Lines: lines[first:min(len(lines), first+maxDeath)],
+				Lines: words,
 			}, true
 		}
 	}
@@ -111,10 +151,10 @@ func (l *Log) Death() (Death, bool) {
 }
 
 func trouble(line string) bool {
-	for _, s := range []string{"sysrq: Trigger a crash", "BUG: ", "Oops: ", "general protection fault", "double fault", "NMI received", "nlrig agent: "} {
+	for _, s := range []string{"sysrq: Trigger a crash", "NMI received", "nlrig agent: "} {
 		if strings.Contains(line, s) {
 			return true
 		}
 	}
-	return false
+	return klog.Of(klog.Untimed(line)) != klog.None
 }

@@ -30,6 +30,9 @@ type Kernel struct {
 	LoadModule func(name string) error
 	// AllowFaults lets cases break the kernel.
 	AllowFaults bool
+	// Entered, if not nil, is called in each fresh namespace, on its thread,
+	// before the case's first step.
+	Entered func()
 
 	running atomic.Uint64 // thread<<32 | line
 }
@@ -155,6 +158,9 @@ func (k *Kernel) Net(s nlcase.Setup, f func(nlcase.Net)) error {
 func (k *Kernel) onThread(s nlcase.Setup, f func(nlcase.Net)) error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return &NamespaceError{"unshare(CLONE_NEWNET)", err}
+	}
+	if k.Entered != nil {
+		k.Entered()
 	}
 	if s.NoCaps {
 		if err := dropCaps(); err != nil {

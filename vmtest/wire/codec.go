@@ -12,6 +12,14 @@ type encoder struct{ b []byte }
 
 func (e *encoder) uint(v uint32) { e.b = binary.LittleEndian.AppendUint32(e.b, v) }
 
+func (e *encoder) bool(v bool) {
+	if v {
+		e.uint(1)
+	} else {
+		e.uint(0)
+	}
+}
+
 func (e *encoder) str(s string) {
 	e.uint(uint32(len(s)))
 	e.b = append(e.b, s...)
@@ -44,6 +52,9 @@ func (d *decoder) atMost(max uint32) uint32 {
 	v := d.uint()
 	if v > max && d.err == nil {
 		d.err = fmt.Errorf("%d, at most %d", v, max)
+	}
+	if d.err != nil {
+		return 0
 	}
 	return v
 }

@@ -29,6 +29,12 @@ const (
 	TypeResize
 )
 
+// MaxLeaks bounds Result.Leaks and MaxUndead Bye.Undead.
+const (
+	MaxLeaks  = 32
+	MaxUndead = 1000
+)
+
 // Message is one of the types below, as a pointer.
 type Message interface {
 	Type() Type
@@ -45,6 +51,9 @@ type Hello struct {
 	Release, KernelVersion, Machine string
 	// Config is /proc/config.gz as it is, empty where the kernel has none.
 	Config []byte
+	// Tainted is /proc/sys/kernel/tainted, 0 where the kernel is not the
+	// guest's own.
+	Tainted uint32
 }
 
 // Heartbeat says that the guest's user space still runs. Case is the running
@@ -52,10 +61,12 @@ type Hello struct {
 type Heartbeat struct{ Case uint32 }
 
 // Kmsg is one line of the kernel's log, with the case that ran when it was
-// read. Priority is syslog's: 0 emergency to 7 debug.
+// read, 0 for none. Priority is syslog's: 0 emergency to 7 debug. User says
+// that a program wrote it, and not the kernel.
 type Kmsg struct {
 	Case     uint32
 	Priority uint8
+	User     bool
 	Text     string
 }
 
@@ -68,20 +79,25 @@ type Want struct {
 }
 
 // Result ends a case. Either Transcript holds nlcase's binary form of it, or
-// Skip says what the kernel lacks, or Err why it could not be played.
+// Skip says what the kernel lacks, or Err why it could not be played. All that
+// the kernel logged meanwhile has been sent, but for Dropped lines.
 type Result struct {
 	Case       uint32
 	Transcript []byte
 	Skip       string
 	Err        string
+	Dropped    uint32
+	Tainted    uint32   // as in Hello, afterwards
+	Leaks      []string // what the case left behind
 }
 
 // Stacks answers Show: the kernel stack of each of the agent's threads.
 type Stacks struct{ Text string }
 
 // Bye is a guest's last message. It powers off once the host has acknowledged
-// it: what is written just before power-off can be lost otherwise.
-type Bye struct{}
+// it: what is written just before power-off can be lost otherwise. Undead are
+// the cases whose network namespaces the kernel has not freed.
+type Bye struct{ Undead []uint32 }
 
 // Read asks for Input: what the shell was sent before has gone into its pipe.
 type Read struct{}
@@ -235,6 +251,7 @@ func (m *Hello) encode(e *encoder) {
 	e.str(m.KernelVersion)
 	e.str(m.Machine)
 	e.bytes(m.Config)
+	e.uint(m.Tainted)
 }
 
 func (m *Hello) decode(d *decoder) {
@@ -243,6 +260,7 @@ func (m *Hello) decode(d *decoder) {
 	m.KernelVersion = d.str()
 	m.Machine = d.str()
 	m.Config = d.bytes()
+	m.Tainted = d.uint()
 }
 
 func (m *Heartbeat) encode(e *encoder) { e.uint(m.Case) }
@@ -251,16 +269,14 @@ func (m *Heartbeat) decode(d *decoder) { m.Case = d.uint() }
 func (m *Kmsg) encode(e *encoder) {
 	e.uint(m.Case)
 	e.uint(uint32(m.Priority))
+	e.bool(m.User)
 	e.str(m.Text)
 }
 
 func (m *Kmsg) decode(d *decoder) {
 	m.Case = d.uint()
-	p := d.uint()
-	if p > 7 && d.err == nil {
-		d.err = fmt.Errorf("priority %d, at most 7", p)
-	}
-	m.Priority = uint8(p)
+	m.Priority = uint8(d.atMost(7))
+	m.User = d.atMost(1) == 1
 	m.Text = d.str()
 }
 
@@ -279,6 +295,12 @@ func (m *Result) encode(e *encoder) {
 	e.bytes(m.Transcript)
 	e.str(m.Skip)
 	e.str(m.Err)
+	e.uint(m.Dropped)
+	e.uint(m.Tainted)
+	e.uint(uint32(len(m.Leaks)))
+	for _, l := range m.Leaks {
+		e.str(l)
+	}
 }
 
 func (m *Result) decode(d *decoder) {
@@ -286,6 +308,24 @@ func (m *Result) decode(d *decoder) {
 	m.Transcript = d.bytes()
 	m.Skip = d.str()
 	m.Err = d.str()
+	m.Dropped = d.uint()
+	m.Tainted = d.uint()
+	for range d.atMost(MaxLeaks) {
+		m.Leaks = append(m.Leaks, d.str())
+	}
+}
+
+func (m *Bye) encode(e *encoder) {
+	e.uint(uint32(len(m.Undead)))
+	for _, id := range m.Undead {
+		e.uint(id)
+	}
+}
+
+func (m *Bye) decode(d *decoder) {
+	for range d.atMost(MaxUndead) {
+		m.Undead = append(m.Undead, d.uint())
+	}
 }
 
 func (m *Stacks) encode(e *encoder) { e.str(m.Text) }
@@ -368,8 +408,6 @@ func (m *Resize) decode(d *decoder) {
 
 func (*Read) encode(*encoder)     {}
 func (*Read) decode(*decoder)     {}
-func (*Bye) encode(*encoder)      {}
-func (*Bye) decode(*decoder)      {}
 func (*Show) encode(*encoder)     {}
 func (*Show) decode(*decoder)     {}
 func (*PowerOff) encode(*encoder) {}

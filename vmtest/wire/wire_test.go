@@ -12,13 +12,13 @@ import (
 
 // all holds one message of each type, with every field set.
 var all = []Message{
-	&Hello{"ab12", "6.1.0-56-cloud-amd64", "#1 SMP", "x86_64", []byte{0x1f, 0x8b}},
+	&Hello{"ab12", "6.1.0-56-cloud-amd64", "#1 SMP", "x86_64", []byte{0x1f, 0x8b}, 512},
 	&Heartbeat{7},
-	&Kmsg{7, 3, "BUG: kernel NULL pointer dereference"},
+	&Kmsg{7, 3, true, "BUG: kernel NULL pointer dereference"},
 	&Want{1, "net-pf-16-proto-16-family-nl80211"},
-	&Result{7, []byte{1, 2, 3}, "requires dummy", "no"},
+	&Result{7, []byte{1, 2, 3}, "requires dummy", "no", 3, 1 << 9, []string{"link x"}},
 	&Stacks{"netlink_sendmsg"},
-	&Bye{},
+	&Bye{[]uint32{7, 9}},
 	&Play{7, "ack/plain", []byte("open s route\n"), "6.9"},
 	&Module{1, "dummy", []byte("\x7fELF"), 2, "none"},
 	&Show{},
@@ -62,7 +62,7 @@ func TestEveryTypeIsCovered(t *testing.T) {
 
 // A frame with any one bit flipped is refused.
 func TestFlippedBit(t *testing.T) {
-	good := appendFrame(nil, 0, &Kmsg{1, 6, "hello"})
+	good := appendFrame(nil, 0, &Kmsg{1, 6, false, "hello"})
 	for i := range len(good) * 8 {
 		bad := bytes.Clone(good)
 		bad[i/8] ^= 1 << (i % 8)
@@ -73,7 +73,7 @@ func TestFlippedBit(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	frame := func(change func(b []byte)) []byte {
-		b := appendFrame(nil, 0, &Kmsg{1, 6, "hello"})
+		b := appendFrame(nil, 0, &Kmsg{1, 6, false, "hello"})
 		change(b)
 		binary.LittleEndian.PutUint32(b[16:], checksum(b[:16], b[headerLen:]))
 		return b
