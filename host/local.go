@@ -29,6 +29,7 @@ func (r *Rig) LocalTarget() Target {
 	t.modules = func(name string) ([]initramfs.Module, error) {
 		return nil, errors.New("modules of the running kernel are its own")
 	}
+	t.config = bootConfig()
 	t.prepare = func(ctx context.Context, _ Says) error {
 		_, err := r.Agent(ctx)
 		return err

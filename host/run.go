@@ -32,6 +32,9 @@ type Target struct {
 	prepare func(ctx context.Context, say Says) error
 	start   func(ctx context.Context) (machine, error)
 	modules func(name string) ([]initramfs.Module, error)
+	// config is an option's value, as kernels.Kernel has it; nil where only
+	// the kernel itself can tell.
+	config func(option string) (value string, known bool)
 	// agent is the sum that hello must name.
 	agent func() string
 	// release is what uname -r must say, empty if it is not known.
@@ -241,6 +244,11 @@ func (p *player) playFrom(ctx context.Context, s *session, i int) (next int) {
 			return i
 		}
 		o := Outcome{Case: c, Verdict: Skip, Reason: c.Inapplicable(nlcase.Release(s.hello.Release, s.hello.KernelVersion))}
+		missing, unknown := p.options(c, s)
+		if len(missing) > 0 {
+			p.set(i, Outcome{Verdict: ConfigMissing, Reason: "requires " + strings.Join(missing, ", ")})
+			continue
+		}
 		ours := o.Reason == ""
 		before := s.nextID
 		if ours {
@@ -252,6 +260,9 @@ func (p *player) playFrom(ctx context.Context, s *session, i int) (next int) {
 		for id := before; id < s.nextID; {
 			id++
 			ids[id], last = i, i
+		}
+		if o.Verdict == Fail && len(unknown) > 0 {
+			o.Reason = strings.TrimPrefix(o.Reason+"; it requires "+strings.Join(unknown, ", ")+", and nothing says how this kernel was configured", "; ")
 		}
 		p.set(i, o)
 		if !alive {
@@ -279,6 +290,27 @@ func (p *player) late(s *session, i int) bool {
 func (p *player) amend(i int, o Outcome) {
 	p.col.Outcomes[i] = o
 	p.event(Event{Kind: Status, Text: fmt.Sprintf("%s: %s: %s", p.cases[i].Name, o.Verdict, o.Reason)})
+}
+
+// options are those that c needs and the kernel is built without, and those of
+// which nothing is known.
+func (p *player) options(c *nlcase.Case, s *session) (missing, unknown []string) {
+	for _, option := range c.Configs() {
+		value, known := "", false
+		if p.t.config != nil {
+			value, known = p.t.config(option)
+		}
+		if !known {
+			value, known = s.option(option)
+		}
+		switch {
+		case !known:
+			unknown = append(unknown, option)
+		case value != "y" && value != "m":
+			missing = append(missing, option)
+		}
+	}
+	return missing, unknown
 }
 
 // boot brings up a machine, with a second try before a kernel is blamed.

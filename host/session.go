@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nlrig/nlrig/guest/klog"
@@ -61,11 +62,15 @@ type session struct {
 	idle health
 	// undead are the cases whose namespaces outlived them, known in the end.
 	undead []uint32
+	// config is what the kernel says of its configuration, read when it is
+	// asked for; nil if it says nothing.
+	config func() map[string]string
 }
 
 // newSession starts to read from m.
 func newSession(m machine, modules func(string) ([]initramfs.Module, error)) *session {
 	s := &session{m: m, conn: wire.NewConn(wire.Host, m.Port()), modules: modules, in: make(chan wire.Message, 64)}
+	s.config = sync.OnceValue(s.readConfig)
 	go s.read()
 	return s
 }

@@ -109,6 +109,7 @@ func (r *Rig) qemuTarget(v kernels.Version, attach func(*qemu.Config), extra ...
 		return vm, nil
 	}
 	t.modules = func(name string) ([]initramfs.Module, error) { return load(kernel, name) }
+	t.config = func(option string) (string, bool) { return kernel.ConfigValue(option) }
 	return t
 }
 

@@ -30,8 +30,14 @@ func (k *Kernel) readConfig() map[string]string {
 	if err != nil {
 		return nil
 	}
+	return ParseConfig(string(text))
+}
+
+// ParseConfig reads a kernel's configuration, "CONFIG_NET=y" a line. What is
+// not set is not in it.
+func ParseConfig(text string) map[string]string {
 	values := map[string]string{}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
 		if ok && strings.HasPrefix(name, "CONFIG_") {
 			values[name] = strings.Trim(value, `"`)

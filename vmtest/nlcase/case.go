@@ -62,6 +62,17 @@ func (c *Case) Modules() []string {
 	return m
 }
 
+// Configs are the options that the kernel must be built with.
+func (c *Case) Configs() []string {
+	var o []string
+	for _, n := range c.Needs {
+		if n.Kind == "config" {
+			o = append(o, n.Name)
+		}
+	}
+	return o
+}
+
 // Inapplicable says why the case is not for a release, "" if it is.
 func (c *Case) Inapplicable(release string) string {
 	if c.Versions.Holds(release) {

@@ -21,6 +21,7 @@
 // Before the steps, and for all of them:
 //
 //	needs module NAME    a kernel module
+//	needs config CONFIG_X  an option of the kernel's configuration, y or m
 //	needs vm             it breaks the kernel; not for the running one
 //	needs config NAME    CONFIG_NAME is set in the kernel
 //	caps none            played without capabilities

@@ -194,7 +194,7 @@ func (p *parser) statement() {
 func (p *parser) directive(verb string) {
 	switch verb {
 	case "needs":
-		switch kind := p.next("module or vm"); kind {
+		switch kind := p.next("module, config or vm"); kind {
 		case "vm":
 			p.c.Needs = append(p.c.Needs, Need{Kind: kind})
 		case "module":
@@ -203,8 +203,14 @@ func (p *parser) directive(verb string) {
 				p.fail("%q is not the name of a module", name)
 			}
 			p.c.Needs = append(p.c.Needs, Need{kind, name})
+		case "config":
+			name := p.next("the option's name")
+			if !isOption(name) {
+				p.fail("%q is not an option such as CONFIG_BRIDGE", name)
+			}
+			p.c.Needs = append(p.c.Needs, Need{kind, name})
 		default:
-			p.fail("needs module NAME, or vm, not %q", kind)
+			p.fail("needs module NAME, config CONFIG_NAME, or vm, not %q", kind)
 		}
 	case "caps":
 		switch t := p.next("none or userns"); t {
@@ -220,6 +226,12 @@ func (p *parser) directive(verb string) {
 	case "until":
 		p.c.Versions = append(p.c.Versions, Bound{"<=", p.release(p.next("a release"))})
 	}
+}
+
+// isOption says whether s can be an option of the kernel's configuration.
+func isOption(s string) bool {
+	name, ok := strings.CutPrefix(s, "CONFIG_")
+	return ok && name != "" && len(s) <= 128 && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == ""
 }
 
 func (p *parser) versions(s string) Versions {

@@ -106,6 +106,8 @@ func TestParseErrors(t *testing.T) {
 		"write /proc/sysrq-trigger \"c\"":                                "f:1: write is only for a case with: needs vm",
 		"spin":                                                           "f:1: spin is only for a case with: needs vm",
 		"open s route\nneeds vm":                                         "f:2: needs is said before the steps",
+		"needs config BRIDGE\nopen s route":                              `f:1: "BRIDGE" is not an option such as CONFIG_BRIDGE`,
+		"needs config CONFIG_a\nopen s route":                            `f:1: "CONFIG_a" is not an option such as CONFIG_BRIDGE`,
 		"needs module ../x\nopen s route":                                `f:1: "../x" is not the name of a module`,
 		"since x":                                                        `f:1: "x" is not a release`,
 		"[6.9] open s route":                                             `f:1: "6.9" is not a bound`,
