@@ -200,3 +200,23 @@ func TestPanicOn(t *testing.T) {
 	_, err = PanicOn("fail")
 	assert.ErrorContains(t, err, `not on "fail"`)
 }
+
+// With -panic-on the kernel ends itself, and the panic says of what.
+func TestPanicOnFaults(t *testing.T) {
+	rig := testRig(t)
+	v := selectKernels(t, rig, "6.1")[0]
+	var err error
+	rig.QEMU.Append, err = PanicOn("warn,oops,lockup,oom")
+	require.NoError(t, err)
+	list := parseCases(t, faultCase("warn"), [2]string{"fine1", fine}, faultCase("oops"), [2]string{"fine2", fine}, faultCase("oom"))
+	out := (&Runner{}).Run(t.Context(), []Target{faultTarget(t, rig, v)}, list)[0].Outcomes
+	for i, reason := range map[int]string{0: "panic_on_warn set", 2: "Fatal exception", 4: "panic_on_oom"} {
+		assert.Equal(t, Panic, out[i].Verdict, "%s: %s", out[i].Case.Name, out[i].Reason)
+		assert.Contains(t, out[i].Reason, reason)
+		assert.NotEmpty(t, out[i].LastWords)
+	}
+	assert.Contains(t, out[0].Reason, "WARNING: ")
+	assert.Contains(t, out[2].Reason, "BUG: kernel NULL pointer dereference")
+	assert.Equal(t, Pass, out[1].Verdict, out[1].Reason)
+	assert.Equal(t, Pass, out[3].Verdict, out[3].Reason)
+}

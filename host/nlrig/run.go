@@ -39,6 +39,7 @@ func run(ctx context.Context, args []string) error {
 	o.vmFlags(f)
 	spec := f.String("k", "default", "`KERNELS` to play on")
 	f.Var(&out, "o", "also write a report: json=`FILE`, - for standard output in place of the matrix")
+	panicOn := f.String("panic-on", "", "have the kernel panic on `VERDICTS` of warn, oops, lockup, oom (a list with commas)")
 	f.IntVar(&r.Slots, "j", 0, "how many VMs at once (default: what cores and memory allow)")
 	f.DurationVar(&r.CaseTimeout, "timeout", host.DefaultCaseTimeout, "time for one case")
 	f.DurationVar(&r.BootTimeout, "boot-timeout", host.DefaultBootTimeout, "time for one boot")
@@ -54,6 +55,11 @@ func run(ctx context.Context, args []string) error {
 	rig, err := o.rig(func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) })
 	if err != nil {
 		return err
+	}
+	if *panicOn != "" {
+		if rig.QEMU.Append, err = host.PanicOn(*panicOn); err != nil {
+			return misuse("-panic-on: %v", err)
+		}
 	}
 	vs, local, err := versions(ctx, rig.Catalogue, *spec)
 	if err != nil {
