@@ -170,9 +170,6 @@ func (s *server) module(name string) error {
 		delete(s.wants, id)
 		s.mu.Unlock()
 	}()
-	if s.vm != nil {
-		s.vm.loads.Add(1)
-	}
 	if err := s.conn.Send(&wire.Want{ID: id, Name: name}); err != nil {
 		return err
 	}
@@ -184,8 +181,12 @@ func (s *server) module(name string) error {
 				return errors.New(m.Err)
 			}
 			if len(m.Data) > 0 {
-				if err := unix.InitModule(m.Data, ""); err != nil && err != unix.EEXIST {
+				err := unix.InitModule(m.Data, "")
+				if err != nil && err != unix.EEXIST {
 					return fmt.Errorf("load %s: %w", m.Name, err)
+				}
+				if err == nil && s.vm != nil {
+					s.vm.loads.Add(1)
 				}
 			}
 			if m.Left == 0 {

@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
@@ -40,9 +41,10 @@ type vm struct {
 	log   *kmsg
 	taint int           // file descriptor
 	nl    int           // socket of the first network namespace
-	loads atomic.Int32  // modules that were asked for
+	loads atomic.Int32  // modules that were loaded
 	id    atomic.Uint32 // the case that runs, or ran last
-	links []string      // of the first namespace
+	net   int           // file descriptor of interfaces, in the first namespace
+	links []byte        // its entries, as they were read last
 	seen  int32         // loads when links was read
 
 	// Of the case that runs; guarded by log.mu.
@@ -69,7 +71,11 @@ func openVM() (*vm, error) {
 	if err := unix.SetsockoptTimeval(v.nl, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000}); err != nil {
 		return nil, fmt.Errorf("rtnetlink socket: %w", err)
 	}
-	v.links = readNames(interfaces)
+	v.net, err = unix.Open(interfaces, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", interfaces, err)
+	}
+	v.links = entries(v.net)
 	return v, nil
 }
 
@@ -129,10 +135,11 @@ func (v *vm) leaks() (all []string) {
 		}
 		break
 	}
-	links, loads := readNames(interfaces), v.loads.Load()
-	if loads == v.seen {
-		for _, l := range links {
-			if !slices.Contains(v.links, l) {
+	links, loads := entries(v.net), v.loads.Load()
+	if loads == v.seen && !bytes.Equal(links, v.links) {
+		before := names(v.links)
+		for _, l := range names(links) {
+			if !slices.Contains(before, l) {
 				all = append(all, "link "+l+" in the first network namespace")
 			}
 		}
@@ -143,7 +150,12 @@ func (v *vm) leaks() (all []string) {
 
 // processes are PID 1's children.
 func processes() (all []string) {
-	for _, pid := range readNames("/proc") {
+	proc, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(proc)
+	for _, pid := range names(entries(proc)) {
 		if pid[0] < '1' || pid[0] > '9' {
 			continue
 		}
@@ -156,16 +168,25 @@ func processes() (all []string) {
 	return all
 }
 
-// readNames is what is in a directory. It opens few files, and os.ReadDir
-// would sort.
-func readNames(dir string) []string {
-	f, err := os.Open(dir)
-	if err != nil {
+// entries are a directory's, from its beginning and as the kernel gives them:
+// they are read after each case, and are the same as a rule.
+func entries(dir int) (all []byte) {
+	if _, err := unix.Seek(dir, 0, 0); err != nil {
 		return nil
 	}
-	defer f.Close()
-	names, _ := f.Readdirnames(-1)
-	return names
+	buf := make([]byte, 4096)
+	for {
+		n, err := unix.ReadDirent(dir, buf)
+		if err != nil || n <= 0 {
+			return all
+		}
+		all = append(all, buf[:n]...)
+	}
+}
+
+func names(entries []byte) []string {
+	_, _, all := unix.ParseDirent(entries, -1, nil)
+	return all
 }
 
 // rtattr appends an attribute of 4 bytes.

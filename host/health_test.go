@@ -220,3 +220,20 @@ func TestPanicOnFaults(t *testing.T) {
 	assert.Equal(t, Pass, out[1].Verdict, out[1].Reason)
 	assert.Equal(t, Pass, out[3].Verdict, out[3].Reason)
 }
+
+// A link that a case leaves in the first network namespace is the case's, and
+// what a module makes when it is loaded is nobody's.
+func TestLeakedLink(t *testing.T) {
+	const dummy = "needs module dummy\n"
+	list := parseCases(t, [2]string{"loads", dummy + fine},
+		[2]string{"leaves", dummy + "open s route\nsend s RTM_NEWLINK REQUEST|ACK|CREATE ifinfomsg{} IFLA_IFNAME=\"left\" IFLA_NET_NS_PID:u32=1 IFLA_LINKINFO{IFLA_INFO_KIND=\"dummy\"}\n" +
+			"recv s NLMSG_ERROR CAPPED error=0 request\n"},
+		[2]string{"fine", fine})
+	out := (&Runner{}).Run(t.Context(), qemuTargets(t, testRig(t), "6.1"), list)[0].Outcomes
+	assert.Equal(t, Pass, out[0].Verdict, out[0].Reason)
+	assert.Equal(t, Warn, out[1].Verdict, out[1].Reason)
+	assert.Equal(t, []string{"link left in the first network namespace"}, out[1].Leaks)
+	assert.Empty(t, out[1].Mismatches)
+	assert.NotNil(t, out[1].Transcript)
+	assert.Equal(t, Pass, out[2].Verdict, out[2].Reason)
+}
