@@ -3,9 +3,12 @@
 package local
 
 import (
+	"compress/gzip"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -38,6 +41,24 @@ func parse(t *testing.T, text string) *nlcase.Case {
 	return c
 }
 
+// configured reports whether the running kernel says that it has an option.
+func configured(t *testing.T, option string) bool {
+	f, err := os.Open("/proc/config.gz")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return regexp.MustCompile("(?m)^" + option + "=[ym]$").Match(text)
+}
+
 // Each case is judged from the transcript's binary form, as the host does, and
 // played twice, to the same normalised exchange.
 func TestCasesOnLocalKernel(t *testing.T) {
@@ -48,6 +69,11 @@ func TestCasesOnLocalKernel(t *testing.T) {
 	var k Kernel
 	for _, c := range all {
 		t.Run("kernel=local/case="+c.Name, func(t *testing.T) {
+			for _, option := range c.Configs() {
+				if !configured(t, option) {
+					t.Skip("requires " + option + ", which /proc/config.gz does not have, or is not there to say")
+				}
+			}
 			tr := play(t, &k, c)
 			var got nlcase.Transcript
 			if err := got.UnmarshalBinary(tr.AppendBinary(nil)); err != nil {
