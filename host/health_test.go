@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/nlrig/nlrig/host/console"
 	"github.com/nlrig/nlrig/initramfs"
 	"github.com/nlrig/nlrig/kernels"
 	"github.com/nlrig/nlrig/vmtest/nlcase"
@@ -236,4 +237,19 @@ func TestLeakedLink(t *testing.T) {
 	assert.Empty(t, out[1].Mismatches)
 	assert.NotNil(t, out[1].Transcript)
 	assert.Equal(t, Pass, out[2].Verdict, out[2].Reason)
+}
+
+// frozen is a VM whose QEMU stands still.
+type frozen struct{ machine }
+
+func (frozen) Console() *console.Log { return new(console.Log) }
+func (frozen) NMI() error            { return fmt.Errorf("qmp: %w", os.ErrDeadlineExceeded) }
+
+// A QEMU that stands still is not the kernel's hang.
+func TestFrozenQEMU(t *testing.T) {
+	s := &session{m: frozen{}}
+	o := s.hung(time.Second, time.Minute)
+	assert.Equal(t, VMCrash, o.Verdict)
+	assert.Contains(t, o.Reason, "QEMU itself does not answer")
+	assert.True(t, s.stuck)
 }

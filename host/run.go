@@ -147,6 +147,7 @@ type player struct {
 	cases []*nlcase.Case
 	slots chan struct{}
 	done  int
+	again *nlcase.Case // has had a second try, because QEMU stood still in the first
 }
 
 func (p *player) event(e Event) {
@@ -260,6 +261,11 @@ func (p *player) playFrom(ctx context.Context, s *session, i int) (next int) {
 		for id := before; id < s.nextID; {
 			id++
 			ids[id], last = i, i
+		}
+		if s.stuck && p.again != c {
+			p.again = c
+			p.note(c.Name + ": " + o.Reason + "; playing it once more")
+			return i
 		}
 		if o.Verdict == Fail && len(unknown) > 0 {
 			o.Reason = strings.TrimPrefix(o.Reason+"; it requires "+strings.Join(unknown, ", ")+", and nothing says how this kernel was configured", "; ")

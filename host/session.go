@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -65,6 +66,8 @@ type session struct {
 	// config is what the kernel says of its configuration, read when it is
 	// asked for; nil if it says nothing.
 	config func() map[string]string
+	// stuck says that QEMU stands still, and not only the kernel in it.
+	stuck bool
 }
 
 // newSession starts to read from m.
@@ -277,7 +280,10 @@ func (s *session) hung(timeout, silent time.Duration) Outcome {
 		}
 	}
 	o.Reason = fmt.Sprintf("no result within %v; the kernel runs no user space", timeout)
-	if err := s.m.NMI(); err != nil {
+	if err := s.m.NMI(); errors.Is(err, os.ErrDeadlineExceeded) {
+		s.stuck = true
+		o.Verdict, o.Reason = VMCrash, fmt.Sprintf("no result within %v; QEMU itself does not answer: %v", timeout, err)
+	} else if err != nil {
 		o.Reason += " (" + err.Error() + ")"
 	} else if s.m.Wait(lostGrace) {
 		if d, ok := s.m.Console().Death(); ok {
