@@ -51,7 +51,7 @@ type Cell struct {
 	Reason     string     `json:"reason,omitempty"` // one line, for whatever is not simply pass or fail
 	Mismatches []Mismatch `json:"mismatches,omitempty"`
 	LastWords  []string   `json:"last_words,omitempty"` // of the console, or the trace, when the VM was lost or its kernel complained
-	Log        []string   `json:"log,omitempty"`        // what the kernel logged while the case ran
+	Log        []string   `json:"log,omitempty"`        // what the kernel logged while a case ran that did not hold; at other times it is noise
 	Seconds    float64    `json:"seconds,omitempty"`
 }
 
