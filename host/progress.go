@@ -6,13 +6,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/nlrig/nlrig/host/report"
 )
 
 // Progress shows a run while it goes on: on a terminal a line for each kernel
 // that is rewritten in place, elsewhere a plain line for what matters.
 type Progress struct {
 	w     io.Writer
-	style Style
+	style report.Style
 	live  bool
 
 	mu    sync.Mutex // guards all below, and w
@@ -23,7 +25,7 @@ type Progress struct {
 }
 
 // NewProgress writes to w; live says that w is a terminal.
-func NewProgress(w io.Writer, live bool, style Style, targets []Target) *Progress {
+func NewProgress(w io.Writer, live bool, style report.Style, targets []Target) *Progress {
 	p := &Progress{w: w, live: live, style: style, state: map[string]string{}}
 	for _, t := range targets {
 		p.order = append(p.order, t.Name)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nlrig/nlrig/host/report"
 	"github.com/nlrig/nlrig/vmtest/nlcase"
 )
 
@@ -11,26 +12,26 @@ import (
 type Verdict string
 
 const (
-	Pass Verdict = "pass" // everything that the case expects was seen
-	Fail Verdict = "fail" // something that it expects was not
-	Skip Verdict = "skip" // it does not apply, or the kernel lacks what it needs; the reason says which
+	Pass Verdict = report.Pass // everything that the case expects was seen
+	Fail Verdict = report.Fail // something that it expects was not
+	Skip Verdict = report.Skip // it does not apply, or the kernel lacks what it needs; the reason says which
 
-	ConfigMissing Verdict = "config-missing" // the kernel is built without an option that it needs
+	ConfigMissing Verdict = report.ConfigMissing // the kernel is built without an option that it needs
 
-	Panic     Verdict = "panic"      // the kernel panicked while it ran
-	Oops      Verdict = "oops"       // the kernel found its own memory or code broken, and goes on
-	Warn      Verdict = "warn"       // the kernel warned of a bug of its own, or something was left behind
-	Lockup    Verdict = "lockup"     // a processor or a task was stuck for longer than the kernel allows
-	OOM       Verdict = "oom"        // the kernel had no memory left
-	Hang      Verdict = "hang"       // no result within the case's time
-	AgentLost Verdict = "agent-lost" // PID 1 died, or talked nonsense
-	VMCrash   Verdict = "vm-crash"   // the VM ended with no panic: QEMU died or was killed
-	BootFail  Verdict = "boot-fail"  // the kernel did not get as far as the agent, twice
-	Infra     Verdict = "infra"      // this machine, not the kernel: no QEMU, no disk, no download
+	Panic     Verdict = report.Panic     // the kernel panicked while it ran
+	Oops      Verdict = report.Oops      // the kernel found its own memory or code broken, and goes on
+	Warn      Verdict = report.Warn      // the kernel warned of a bug of its own, or something was left behind
+	Lockup    Verdict = report.Lockup    // a processor or a task was stuck for longer than the kernel allows
+	OOM       Verdict = report.OOM       // the kernel had no memory left
+	Hang      Verdict = report.Hang      // no result within the case's time
+	AgentLost Verdict = report.AgentLost // PID 1 died, or talked nonsense
+	VMCrash   Verdict = report.VMCrash   // the VM ended with no panic: QEMU died or was killed
+	BootFail  Verdict = report.BootFail  // the kernel did not get as far as the agent, twice
+	Infra     Verdict = report.Infra     // this machine, not the kernel: no QEMU, no disk, no download
 )
 
 // Held says whether v is what a case hopes for.
-func (v Verdict) Held() bool { return v == Pass || v == Skip || v == ConfigMissing }
+func (v Verdict) Held() bool { return report.Held(string(v)) }
 
 // Outcome is one case on one kernel.
 type Outcome struct {

@@ -20,16 +20,20 @@ import (
 
 	"github.com/nlrig/nlrig/host"
 	"github.com/nlrig/nlrig/host/qemu"
+	"github.com/nlrig/nlrig/host/report"
 	"github.com/nlrig/nlrig/kernels"
 )
 
 const usage = `nlrig tells what Linux kernels do with netlink messages.
 
-	nlrig run     [-k KERNELS] [-o json=FILE] [CASE...]  play cases on kernels; the matrix is its output
-	nlrig cases   [-flow] [CASE...]                      list the cases, or what of the kernel they exercise
-	nlrig shell   [-k KERNEL]                            a shell in a VM of that kernel
+	nlrig run     [-k KERNELS] [-o FORMAT=FILE]... [CASE...]   play cases on kernels; the matrix is its output
+	nlrig diff    -k A,B CASE...                               what two kernels did differently
+	nlrig report  show|merge [-o FORMAT=FILE]... FILE.json...  tell reports again, several as one
+	nlrig report  schema                                       the JSON Schema of reports
+	nlrig cases   [-flow] [CASE...]                            list the cases, or what of the kernel they exercise
+	nlrig shell   [-k KERNEL]                                  a shell in a VM of that kernel
 	nlrig kernels list [KERNELS] | pull KERNELS | rm KERNELS
-	nlrig doctor                                         what works on this machine, and how to mend the rest
+	nlrig doctor                                               what works on this machine, and how to mend the rest
 
 KERNELS is a list with commas:
 	6.12              a series: its newest version to be had
@@ -39,6 +43,9 @@ KERNELS is a list with commas:
 	local             the running kernel, in a network namespace
 	file:PATH[,modules=DIR][,config=FILE]   a bzImage or a vmlinux
 	deb:PATH          a Debian package of a kernel
+
+FORMAT is html (a page), json (for programs), md, junit, ktap, or github
+(annotations); FILE - is standard output, in place of the matrix.
 
 CASE is a case's name, a pattern (ack/*), a folder (ack), or the path of a
 case's file (./my.nlcase).
@@ -99,6 +106,10 @@ func dispatch(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "run":
 		return run(ctx, args[1:])
+	case "report":
+		return reportCommand(args[1:])
+	case "diff":
+		return diff(ctx, args[1:])
 	case "cases":
 		return listCases(args[1:])
 	case "kernels":
@@ -202,9 +213,25 @@ func versions(ctx context.Context, c *kernels.Catalogue, spec string) (vs []kern
 	return vs, local, nil
 }
 
+// targets are the kernels of a -k, ready to be played on.
+func (o *options) targets(ctx context.Context, rig *host.Rig, spec string) ([]host.Target, error) {
+	vs, local, err := versions(ctx, rig.Catalogue, spec)
+	if err != nil {
+		return nil, err
+	}
+	var targets []host.Target
+	for _, v := range vs {
+		targets = append(targets, rig.QEMUTarget(v))
+	}
+	if local {
+		targets = append(targets, rig.LocalTarget())
+	}
+	return targets, nil
+}
+
 // style fits w: colour and a width only on a terminal, and no colour where
 // NO_COLOR is set.
-func style(w io.Writer) (s host.Style, terminal bool) {
+func style(w io.Writer) (s report.Style, terminal bool) {
 	f, ok := w.(*os.File)
 	if !ok {
 		return s, false

@@ -3,12 +3,13 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,33 +18,20 @@ import (
 	"github.com/nlrig/nlrig/vmtest/nlcase"
 )
 
-// outputs are the -o flags: FORMAT=FILE.
-type outputs []string
-
-func (o *outputs) String() string { return strings.Join(*o, " ") }
-
-func (o *outputs) Set(s string) error {
-	format, file, ok := strings.Cut(s, "=")
-	if !ok || format != "json" || file == "" {
-		return fmt.Errorf("want json=FILE")
-	}
-	*o = append(*o, file)
-	return nil
-}
-
 func run(ctx context.Context, args []string) error {
 	var o options
 	var out outputs
 	r := host.Runner{}
-	f := newFlags("run", "[-k KERNELS] [-o json=FILE] [CASE...]", &o)
+	f := newFlags("run", "[-k KERNELS] [-o FORMAT=FILE]... [CASE...]", &o)
 	o.vmFlags(f)
 	spec := f.String("k", "default", "`KERNELS` to play on")
-	f.Var(&out, "o", "also write a report: json=`FILE`, - for standard output in place of the matrix")
+	out.flag(f)
 	panicOn := f.String("panic-on", "", "have the kernel panic on `VERDICTS` of warn, oops, lockup, oom (a list with commas)")
 	f.IntVar(&r.Slots, "j", 0, "how many VMs at once (default: what cores and memory allow)")
 	f.DurationVar(&r.CaseTimeout, "timeout", host.DefaultCaseTimeout, "time for one case")
 	f.DurationVar(&r.BootTimeout, "boot-timeout", host.DefaultBootTimeout, "time for one boot")
 	update := f.Bool("update", false, "rewrite the cases that fail to what the kernels answered")
+	slowest := f.Int("slowest", 0, "also say how long a case took on average, and which `N` took longest")
 	f.StringVar(&r.Console, "console", "", "`directory` for the consoles of VMs (default console in the cache)")
 	if err := parse(f, args); err != nil {
 		return err
@@ -61,16 +49,9 @@ func run(ctx context.Context, args []string) error {
 			return misuse("-panic-on: %v", err)
 		}
 	}
-	vs, local, err := versions(ctx, rig.Catalogue, *spec)
+	targets, err := o.targets(ctx, rig, *spec)
 	if err != nil {
 		return err
-	}
-	var targets []host.Target
-	for _, v := range vs {
-		targets = append(targets, rig.QEMUTarget(v))
-	}
-	if local {
-		targets = append(targets, rig.LocalTarget())
 	}
 	if r.Console == "" {
 		r.Console = filepath.Join(o.cache, "console")
@@ -83,46 +64,50 @@ func run(ctx context.Context, args []string) error {
 	columns := r.Run(ctx, targets, list)
 	progress.Stop()
 
-	say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	if *update {
+		say := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 		if err := updateCases(columns, list, say); err != nil {
 			return err
 		}
 	}
-	stdoutTaken := false
-	for _, file := range out {
-		var b bytes.Buffer
-		if err := host.WriteJSON(&b, columns); err != nil {
-			return err
-		}
-		if file == "-" {
-			stdoutTaken = true
-			_, err = os.Stdout.Write(b.Bytes())
-		} else {
-			err = os.WriteFile(file, b.Bytes(), 0o644)
-		}
-		if err != nil {
-			return fmt.Errorf("report: %w", err)
-		}
+	rep := host.NewReport(columns, list)
+	if err := out.write(rep); err != nil {
+		return err
 	}
-	if !stdoutTaken {
-		outStyle, _ := style(os.Stdout)
-		if err := host.WriteMatrix(os.Stdout, columns, list, outStyle); err != nil {
-			return fmt.Errorf("write the matrix: %w", err)
-		}
+	fmt.Fprintf(os.Stderr, "took %.1f s; consoles are in %s\n", time.Since(start).Seconds(), r.Console)
+	if *slowest > 0 {
+		printSlowest(columns, *slowest)
 	}
-	fmt.Fprintf(os.Stderr, "took %.1f s", time.Since(start).Seconds())
-	if len(vs) > 0 {
-		fmt.Fprintf(os.Stderr, "; consoles are in %s", r.Console)
-	}
-	fmt.Fprintln(os.Stderr)
 	if err := host.Broken(columns); err != nil {
 		fmt.Fprintln(os.Stderr, "nlrig:", err)
 	}
-	if code := host.ExitCode(columns); code != host.ExitHeld {
-		return exit(code)
+	return status(rep.ExitCode())
+}
+
+// printSlowest says where the time of the cases went.
+func printSlowest(columns []host.Column, n int) {
+	type play struct {
+		name string
+		took time.Duration
 	}
-	return nil
+	var plays []play
+	var sum time.Duration
+	for _, c := range columns {
+		for _, o := range c.Outcomes {
+			if o.Took > 0 {
+				plays = append(plays, play{o.Case.Name + " on " + c.Target, o.Took})
+				sum += o.Took
+			}
+		}
+	}
+	if len(plays) == 0 {
+		return
+	}
+	slices.SortFunc(plays, func(a, b play) int { return cmp.Compare(b.took, a.took) })
+	fmt.Fprintf(os.Stderr, "%.1f ms a case\n", sum.Seconds()*1000/float64(len(plays)))
+	for _, p := range plays[:min(n, len(plays))] {
+		fmt.Fprintf(os.Stderr, "%6.0f ms  %s\n", p.took.Seconds()*1000, p.name)
+	}
 }
 
 // selectCases returns the cases that args name, in the corpus's order and

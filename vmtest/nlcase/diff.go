@@ -12,13 +12,15 @@ func (d DiffLine) String() string { return string(d.Op) + d.Text }
 // Diff compares two transcripts of a case, normalised (see Render). Alike
 // reports that no line differs.
 func Diff(c *Case, a, b *Transcript) (lines []DiffLine, alike bool) {
-	return diffLines(a.Lines(c), b.Lines(c))
+	return DiffLines(a.Lines(c), b.Lines(c))
 }
 
 // maxDiff bounds the work of a comparison, in cells of its table.
 const maxDiff = 16 << 20
 
-func diffLines(a, b []string) (lines []DiffLine, alike bool) {
+// DiffLines compares two exchanges, line by line. Alike reports that no line
+// differs.
+func DiffLines(a, b []string) (lines []DiffLine, alike bool) {
 	alike = true
 	emit := func(op byte, text string) {
 		lines = append(lines, DiffLine{op, text})

@@ -238,7 +238,7 @@ func TestCheckDistrusts(t *testing.T) {
 }
 
 func TestDiff(t *testing.T) {
-	lines, alike := diffLines([]string{"a", "b", "c", "d"}, []string{"a", "c", "x", "d"})
+	lines, alike := DiffLines([]string{"a", "b", "c", "d"}, []string{"a", "c", "x", "d"})
 	var b strings.Builder
 	for _, l := range lines {
 		b.WriteString(l.String() + "\n")
@@ -246,7 +246,7 @@ func TestDiff(t *testing.T) {
 	if want := " a\n-b\n c\n+x\n d\n"; alike || b.String() != want {
 		t.Errorf("got\n%s", b.String())
 	}
-	if _, alike := diffLines([]string{"a"}, []string{"a"}); !alike {
+	if _, alike := DiffLines([]string{"a"}, []string{"a"}); !alike {
 		t.Error("a differs from a")
 	}
 }
