@@ -1,6 +1,7 @@
 # make            builds bin/nlrig
 # make run        plays every case on 5.10, 6.1, 6.12, the newest and this kernel
 # make test       all tests, VM tests included
+# make test-html  the HTML report in a headless Chromium, with axe-core
 # make bench      boot to first verdict beside the least that QEMU and a kernel take
 # make fuzz       every fuzz target for FUZZTIME
 # make check      formatting and vet, for every OS that a package is for
@@ -16,7 +17,7 @@ CASES     ?=
 AGENT_ENV   = CGO_ENABLED=0 GOOS=linux GOARCH=amd64 GOAMD64=v1 GOFLAGS= GOEXPERIMENT=
 AGENT_FLAGS = -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-.PHONY: all run test bench fuzz check setup clean
+.PHONY: all run test test-html setup-test bench fuzz check setup clean
 
 all: bin/nlrig
 
@@ -30,8 +31,19 @@ FORCE:
 run: setup bin/nlrig
 	@bin/nlrig run -k $(KERNELS) $(CASES)
 
-test: setup
-	$(GO) test -timeout 20m ./...
+# What a test lacks is a failure here, and not a skip.
+test: setup setup-test
+	NLRIG_REQUIRE=1 $(GO) test -timeout 20m ./...
+
+# The page of a report in a real browser, at REPORT or at one of this run.
+test-html: setup bin/nlrig
+	@command -v /usr/bin/chromium >/dev/null && command -v npm >/dev/null || \
+		{ echo "test-html wants chromium and npm: apt-get install chromium npm" >&2; exit 3; }
+	@dir=$$(mktemp -d) && trap 'rm -rf '$$dir EXIT && cp host/report/browser/* $$dir && \
+	if [ -n "$(REPORT)" ]; then bin/nlrig report show -o html=$$dir/report.html $(REPORT) >/dev/null; \
+	else bin/nlrig run -k $(KERNELS) -o html=$$dir/report.html >/dev/null; fi && \
+	cd $$dir && npm install --silent --no-audit --no-fund --no-package-lock && \
+	node check.mjs report.html $(or $(SHOTS),.)
 
 bench: setup
 	$(GO) test -run '^$$' -bench . -benchtime $(COUNT)x -timeout 30m ./host
@@ -61,6 +73,15 @@ setup:
 		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null || \
 		{ echo "could not install$$missing: see above" >&2; exit 3; }; \
 	fi
+
+# The planted faults are a kernel module that is built.
+setup-test:
+	@command -v gcc >/dev/null || { \
+		sudo=; [ $$(id -u) = 0 ] || sudo=sudo; \
+		echo "installing gcc: $$sudo apt-get install --no-install-recommends gcc libc6-dev"; \
+		$$sudo apt-get update -qq && \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null || exit 3; \
+	}
 
 clean:
 	rm -rf bin initramfs/agent.bin
