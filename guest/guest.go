@@ -49,11 +49,24 @@ type server struct {
 	input chan *wire.Input // to the shell; holds one
 }
 
-// serve says hello and does what the host asks until it asks for power-off,
-// which returns nil, or the stream ends.
+// serve waits to be woken, says hello and does what the host asks until it
+// asks for power-off, which returns nil, or the stream ends.
 func (s *server) serve(hello *wire.Hello) error {
 	s.wants = make(map[uint32]chan *wire.Module)
 	s.input = make(chan *wire.Input, 1)
+	first, err := s.conn.Recv()
+	if err != nil {
+		return fmt.Errorf("host: %w", err)
+	}
+	wake, ok := first.(*wire.Wake)
+	if !ok {
+		return fmt.Errorf("the host's first message is %v, want wake", first.Type())
+	}
+	if s.vm != nil {
+		if err := awake(wake); err != nil {
+			return err
+		}
+	}
 	if err := s.conn.Send(hello); err != nil {
 		return err
 	}

@@ -3,9 +3,11 @@
 package guest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -28,10 +30,6 @@ func Init() error {
 	if err := loadTransport(); err != nil {
 		return err
 	}
-	fd, err := openPort()
-	if err != nil {
-		return err
-	}
 	sum, err := os.ReadFile(layout.AgentSum)
 	if err != nil {
 		return err
@@ -40,7 +38,7 @@ func Init() error {
 	if err != nil {
 		return err
 	}
-	s := &server{conn: wire.NewConn(wire.Guest, port(fd)), vm: vm}
+	s := &server{vm: vm}
 	s.kernel.AllowFaults = true
 	s.kernel.LoadModule = s.module
 	if err := s.answerModprobe(); err != nil {
@@ -49,11 +47,50 @@ func Init() error {
 	s.kernel.Entered = vm.entered
 	hello := helloOf(string(sum))
 	hello.Tainted = vm.tainted()
+	// The host sees the port open, and takes the VM to be ready for its image.
+	fd, err := openPort()
+	if err != nil {
+		return err
+	}
+	s.conn = wire.NewConn(wire.Guest, port(fd))
 	if err := s.serve(hello); err != nil {
 		return err
 	}
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
+
+// awake makes a VM that was started from its memory one of its own.
+func awake(w *wire.Wake) error {
+	if w.Time != 0 {
+		t := unix.NsecToTimespec(w.Time)
+		if err := unix.ClockSettime(unix.CLOCK_REALTIME, &t); err != nil {
+			return fmt.Errorf("set the clock: %w", err)
+		}
+	}
+	if len(w.Entropy) == 0 {
+		return nil
+	}
+	fd, err := unix.Open("/dev/random", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	// struct rand_pool_info: bits, bytes, and then these.
+	info := binary.LittleEndian.AppendUint32(nil, uint32(8*len(w.Entropy)))
+	info = binary.LittleEndian.AppendUint32(info, uint32(len(w.Entropy)))
+	info = append(info, w.Entropy...)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.RNDADDENTROPY, uintptr(unsafe.Pointer(&info[0])))
+	if errno == 0 {
+		_, _, errno = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), rndReseedCRNG, 0)
+	}
+	if errno != 0 {
+		return fmt.Errorf("seed /dev/random: %w", errno)
+	}
+	return nil
+}
+
+// rndReseedCRNG is RNDRESEEDCRNG of include/uapi/linux/random.h.
+const rndReseedCRNG = 0x5207
 
 func mount() error {
 	for _, m := range []struct{ fstype, dir string }{

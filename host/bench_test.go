@@ -47,9 +47,9 @@ func BenchmarkFirstVerdict(b *testing.B) {
 				require.NoError(b, vm.Close())
 
 				start = time.Now()
-				m, err := t.start(b.Context())
+				m, _, err := t.start(b.Context(), time.Minute, nil)
 				require.NoError(b, err)
-				s := newSession(m, t.modules)
+				s := newSession(m, &t)
 				require.NoError(b, s.awaitHello(b.Context(), t.agent(), time.Minute))
 				o, _ := s.play(b.Context(), list[0], "", time.Minute)
 				verdict := time.Since(start).Seconds()

@@ -34,12 +34,13 @@ func (r *Rig) LocalTarget() Target {
 		_, err := r.Agent(ctx)
 		return err
 	}
-	t.start = func(ctx context.Context) (machine, error) {
+	t.start = func(ctx context.Context, _ time.Duration, _ func(string)) (machine, bool, error) {
 		agent, err := r.Agent(ctx)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		return startProcess(ctx, agent)
+		m, err := startProcess(ctx, agent)
+		return m, false, err
 	}
 	return t
 }
@@ -47,11 +48,11 @@ func (r *Rig) LocalTarget() Target {
 // TryLocal says why the running kernel cannot be played on, nil if it can.
 func TryLocal(ctx context.Context, r *Rig) error {
 	t := r.LocalTarget()
-	m, err := t.start(ctx)
+	m, _, err := t.start(ctx, offTimeout, nil)
 	if err != nil {
 		return err
 	}
-	s := newSession(m, t.modules)
+	s := newSession(m, &t)
 	defer s.close()
 	return s.awaitHello(ctx, t.agent(), offTimeout)
 }

@@ -30,7 +30,15 @@ type Target struct {
 	// prepare fetches and verifies what start needs. It runs once, before a
 	// slot is taken.
 	prepare func(ctx context.Context, say Says) error
-	start   func(ctx context.Context) (machine, error)
+	// start starts a machine, which is ready within timeout, and says what is
+	// to be known of how it did. warm is one that was started from an image.
+	start func(ctx context.Context, timeout time.Duration, say func(string)) (m machine, warm bool, err error)
+	// discard removes the image that a machine did not start from; nil where
+	// there are none.
+	discard func() error
+	// close ends what start shared between machines; nil for nothing.
+	close   func() error
+	entropy bool
 	modules func(name string) ([]initramfs.Module, error)
 	// config is an option's value, as kernels.Kernel has it; nil where only
 	// the kernel itself can tell.
@@ -162,6 +170,9 @@ func (p *player) note(s string) {
 	p.event(Event{Kind: Note, Text: s})
 }
 
+// say is a note of how this machine did it, which no report keeps.
+func (p *player) say(s string) { p.event(Event{Kind: Note, Text: s}) }
+
 func (p *player) status(s string) { p.event(Event{Kind: Status, Text: s}) }
 
 // set gives case i its verdict.
@@ -197,6 +208,13 @@ func (p *player) run(ctx context.Context) {
 			defer func() { <-p.slots }()
 		case <-ctx.Done():
 		}
+	}
+	if p.t.close != nil {
+		defer func() {
+			if err := p.t.close(); err != nil {
+				p.say("keep the warm image: " + err.Error())
+			}
+		}()
 	}
 	for i := 0; i < len(p.cases); {
 		if err := context.Cause(ctx); err != nil {
@@ -342,7 +360,7 @@ func (p *player) bootOnce(ctx context.Context) (*session, Outcome) {
 	p.event(Event{Kind: Booting, Done: p.done})
 	p.col.Boots++
 	start := time.Now()
-	m, err := p.t.start(ctx)
+	m, warm, err := p.t.start(ctx, p.bootTimeout(), p.say)
 	if err != nil {
 		var skip *SkipError
 		if errors.As(err, &skip) {
@@ -350,12 +368,28 @@ func (p *player) bootOnce(ctx context.Context) (*session, Outcome) {
 		}
 		return nil, Outcome{Verdict: Infra, Reason: err.Error()}
 	}
-	s := newSession(m, p.t.modules)
-	err = s.awaitHello(ctx, p.t.agent(), p.bootTimeout())
+	s := newSession(m, p.t)
+	timeout := p.bootTimeout()
+	if warm {
+		timeout = min(timeout, warmTimeout)
+	}
+	err = s.awaitHello(ctx, p.t.agent(), timeout)
 	if err == nil {
 		if want := p.t.release(); want != "" && want != s.hello.Release {
 			err = fmt.Errorf("the kernel says it is %q, want %q", s.hello.Release, want)
 		}
+	}
+	if err != nil && warm && ctx.Err() == nil {
+		m.Wait(100 * time.Millisecond)
+		if f := m.Failure(); f != "" {
+			err = errors.New(f)
+		}
+		p.end(s)
+		p.say("booting cold: its warm image does not start: " + err.Error())
+		if err := p.t.discard(); err != nil {
+			p.say("remove the warm image: " + err.Error())
+		}
+		return p.bootOnce(ctx)
 	}
 	if err != nil {
 		o := p.bootFailure(ctx, m, err)

@@ -4,6 +4,7 @@ package host
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -68,11 +69,13 @@ type session struct {
 	config func() map[string]string
 	// stuck says that QEMU stands still, and not only the kernel in it.
 	stuck bool
+	// entropy says that the guest gets a random pool of its own.
+	entropy bool
 }
 
-// newSession starts to read from m.
-func newSession(m machine, modules func(string) ([]initramfs.Module, error)) *session {
-	s := &session{m: m, conn: wire.NewConn(wire.Host, m.Port()), modules: modules, in: make(chan wire.Message, 64)}
+// newSession starts to read from m, which is one of t's.
+func newSession(m machine, t *Target) *session {
+	s := &session{m: m, conn: wire.NewConn(wire.Host, m.Port()), modules: t.modules, entropy: t.entropy, in: make(chan wire.Message, 64)}
 	s.config = sync.OnceValue(s.readConfig)
 	go s.read()
 	return s
@@ -86,8 +89,16 @@ func (s *session) close() error {
 	return err
 }
 
-// awaitHello waits for the agent, which must be the one named.
+// awaitHello wakes the agent, which must be the one named.
 func (s *session) awaitHello(ctx context.Context, agent string, timeout time.Duration) error {
+	wake := &wire.Wake{Time: time.Now().UnixNano()}
+	if s.entropy {
+		wake.Entropy = make([]byte, 64)
+		rand.Read(wake.Entropy)
+	}
+	if err := s.conn.Send(wake); err != nil {
+		return fmt.Errorf("no hello from the agent: %w", err)
+	}
 	select {
 	case msg, ok := <-s.in:
 		if !ok {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/u-root/u-root/pkg/cpio"
 	"golang.org/x/sys/unix"
@@ -30,12 +31,17 @@ type Rig struct {
 	Dir string
 	// QEMU is what each VM is started with; kernel and initrd are filled in.
 	QEMU qemu.Config
+	// Images are the warm ones that VMs are started from; nil to boot each.
+	Images *qemu.Images
+	// Entropy gives each VM a random pool of its own.
+	Entropy bool
 
 	once  sync.Once // guards the rest
 	agent []byte
 	err   error
 
 	check    sync.Once // guards the rest
+	version  string    // of QEMU
 	checkErr error
 }
 
@@ -46,7 +52,7 @@ func (r *Rig) Agent(ctx context.Context) ([]byte, error) {
 }
 
 func (r *Rig) checkQEMU(ctx context.Context) error {
-	r.check.Do(func() { _, r.checkErr = qemu.Check(ctx, r.QEMU.Binary) })
+	r.check.Do(func() { r.version, r.checkErr = qemu.Check(ctx, r.QEMU.Binary) })
 	return r.checkErr
 }
 
@@ -73,7 +79,8 @@ func (r *Rig) qemuTarget(v kernels.Version, attach func(*qemu.Config), extra ...
 	var kernel *kernels.Kernel
 	var sum string
 	conf := r.QEMU
-	t := Target{Name: v.String(), vm: true}
+	w := &warm{images: r.Images}
+	t := Target{Name: v.String(), vm: true, entropy: r.Entropy, discard: w.discard, close: w.close}
 	if conf.Accel != "" && conf.Accel != "tcg" {
 		t.silent = fmt.Sprintf("-accel %s may not work on this machine; -accel tcg does everywhere", conf.Accel)
 	}
@@ -96,17 +103,24 @@ func (r *Rig) qemuTarget(v kernels.Version, attach func(*qemu.Config), extra ...
 			return fmt.Errorf("%v: a vmlinux without a PVH entry note (CONFIG_PVH), and no bzImage to boot instead", v)
 		}
 		img, agent, err := r.image(ctx, k, extra...)
+		if err != nil {
+			return err
+		}
 		sum, conf.Initrd = agent, img.Path
-		return err
+		if w.images != nil {
+			id, err := conf.Identity(r.version)
+			if err != nil {
+				return err
+			}
+			id.Kernel, id.Initrd = k.Sum, img.Sum
+			w.name, w.id = imageName(k.Entry, conf, len(extra) > 0), id
+		}
+		return nil
 	}
-	t.start = func(ctx context.Context) (machine, error) {
+	t.start = func(ctx context.Context, timeout time.Duration, say func(string)) (machine, bool, error) {
 		conf := conf
 		attach(&conf)
-		vm, err := qemu.Start(ctx, conf)
-		if err != nil {
-			return nil, err
-		}
-		return vm, nil
+		return w.start(ctx, conf, timeout, say)
 	}
 	t.modules = func(name string) ([]initramfs.Module, error) { return load(kernel, name) }
 	t.config = func(option string) (string, bool) { return kernel.ConfigValue(option) }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nlrig/nlrig/kernels/cachedir"
 	"github.com/nlrig/nlrig/kernels/child"
 )
 
@@ -194,7 +195,7 @@ func (a *apt) update(ctx context.Context) (packages []Package, complete bool, er
 	}
 	if err := errors.Join(errs...); err != nil {
 		// apt holds a list for good that it could not write in full.
-		return nil, false, errors.Join(diskError(filepath.Dir(a.dir), err), os.RemoveAll(filepath.Join(a.dir, "lists")))
+		return nil, false, errors.Join(cachedir.DiskError(filepath.Dir(a.dir), err), os.RemoveAll(filepath.Join(a.dir, "lists")))
 	}
 	for _, l := range lists {
 		packages = append(packages, l...)
@@ -222,7 +223,7 @@ func (a *apt) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 	patience := 2*a.patience + 5*time.Second
 	size, last := int64(-1), time.Now()
 	for ctx.Err() == nil {
-		if now := treeSize(filepath.Join(a.dir, "lists")); now != size {
+		if now := cachedir.TreeSize(filepath.Join(a.dir, "lists")); now != size {
 			size, last = now, time.Now()
 		} else if time.Since(last) > patience {
 			cancel(errSilent)

@@ -17,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/nlrig/nlrig/kernels/cachedir"
 )
 
 // What a second process of these tests is told through its environment.
@@ -58,7 +60,7 @@ func requireClean(t *testing.T, dir string) {
 	names, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	for _, n := range names {
-		assert.False(t, strings.HasPrefix(n.Name(), tmpPrefix), "left behind: %s", n.Name())
+		assert.False(t, strings.HasPrefix(n.Name(), cachedir.TmpPrefix), "left behind: %s", n.Name())
 		assert.False(t, strings.HasSuffix(n.Name(), ".lock"), "left behind: %s", n.Name())
 		assert.False(t, strings.HasSuffix(n.Name(), ".new"), "left behind: %s", n.Name())
 	}
@@ -349,7 +351,7 @@ func TestKilledWhilePulling(t *testing.T) {
 
 	// Nothing of it runs on; the lock is free, and what it left goes.
 	require.Eventually(t, func() bool { return !mentioned(dir) }, 2*time.Second, 20*time.Millisecond)
-	names, err := filepath.Glob(filepath.Join(dir, tmpPrefix+"*"))
+	names, err := filepath.Glob(filepath.Join(dir, cachedir.TmpPrefix+"*"))
 	require.NoError(t, err)
 	require.NotEmpty(t, names)
 	m.serve(nil)

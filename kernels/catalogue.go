@@ -21,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/nlrig/nlrig/kernels/cachedir"
 )
 
 // Options say where kernels are kept and where they come from. The zero value
@@ -78,6 +80,9 @@ type Kernel struct {
 	// KnowsBuiltin: what is built in is known. Without it Modules cannot
 	// tell a built-in module from one that does not exist.
 	KnowsBuiltin bool
+	// Entry names it in the cache, and Sum its content: the SHA-256 of what
+	// boots, in hex.
+	Entry, Sum string
 
 	dir       string
 	catalogue *Catalogue
@@ -103,7 +108,7 @@ func Open(o Options) (*Catalogue, error) {
 	if c.log == nil {
 		c.log = func(string, ...any) {}
 	}
-	sweep(dir)
+	cachedir.Sweep(dir)
 	return c, nil
 }
 
@@ -126,7 +131,7 @@ func (c *Catalogue) here() []Version {
 	}
 	var vs []Version
 	for _, n := range names {
-		if !n.IsDir() || n.Name() == nameApt || strings.HasPrefix(n.Name(), tmpPrefix) {
+		if !n.IsDir() || n.Name() == nameApt || strings.HasPrefix(n.Name(), cachedir.TmpPrefix) {
 			continue
 		}
 		m, err := readManifest(filepath.Join(c.dir, n.Name()))
@@ -171,10 +176,10 @@ func (c *Catalogue) Get(ctx context.Context, v Version, progress func(Progress))
 		return k, nil
 	}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
-		return nil, fmt.Errorf("kernels: %s: %w", v, diskError(c.dir, err))
+		return nil, fmt.Errorf("kernels: %s: %w", v, cachedir.DiskError(c.dir, err))
 	}
 	report := throttle(progress)
-	l, lockErr := waitLock(ctx, c.dir, v.entry(), func() {
+	l, lockErr := cachedir.WaitLock(ctx, c.dir, v.entry(), func() {
 		c.log("%s: waiting for another nlrig that fetches it", v)
 		report(Progress{Phase: "wait"})
 	})
@@ -182,9 +187,9 @@ func (c *Catalogue) Get(ctx context.Context, v Version, progress func(Progress))
 		if !errors.Is(err, fs.ErrNotExist) {
 			lockErr = errors.Join(err, lockErr)
 		}
-		return nil, fmt.Errorf("kernels: %s: %w", v, diskError(c.dir, lockErr))
+		return nil, fmt.Errorf("kernels: %s: %w", v, cachedir.DiskError(c.dir, lockErr))
 	}
-	defer l.release()
+	defer l.Release()
 	if k, err = c.open(v); err == nil {
 		return k, nil
 	}
@@ -216,11 +221,15 @@ func (c *Catalogue) open(v Version) (*Kernel, error) {
 		m.Version.Path, m.Version.Modules, m.Version.Config = v.Path, v.Modules, v.Config
 	}
 	m.Version.Here = true
-	k := &Kernel{Version: m.Version, PVH: m.PVH, PayloadErr: m.PayloadErr, KnowsBuiltin: m.KnowsBuiltin, dir: dir, catalogue: c}
+	k := &Kernel{Version: m.Version, PVH: m.PVH, PayloadErr: m.PayloadErr, KnowsBuiltin: m.KnowsBuiltin,
+		Entry: m.Version.entry(), dir: dir, catalogue: c}
 	for name, field := range map[string]*string{nameVMLinux: &k.VMLinux, nameBzImage: &k.BzImage, nameConfig: &k.Config} {
 		if _, ok := m.Files[name]; ok {
 			*field = filepath.Join(dir, name)
 		}
+	}
+	if k.Sum = m.Files[nameVMLinux].SHA256; k.Sum == "" || !k.PVH {
+		k.Sum = m.Files[nameBzImage].SHA256
 	}
 	k.load = sync.OnceValues(k.readIndex)
 	k.config = sync.OnceValue(k.readConfig)
@@ -232,11 +241,11 @@ func (c *Catalogue) open(v Version) (*Kernel, error) {
 func (c *Catalogue) repair(v Version, wrong error, try func() error) error {
 	// The deadlines of what it runs bound it.
 	ctx := context.Background()
-	l, err := waitLock(ctx, c.dir, v.entry(), func() { c.log("%s: waiting for another nlrig that fetches it", v) })
+	l, err := cachedir.WaitLock(ctx, c.dir, v.entry(), func() { c.log("%s: waiting for another nlrig that fetches it", v) })
 	if err != nil {
-		return errors.Join(wrong, diskError(c.dir, err))
+		return errors.Join(wrong, cachedir.DiskError(c.dir, err))
 	}
-	defer l.release()
+	defer l.Release()
 	if try() == nil {
 		return nil
 	}
@@ -249,12 +258,12 @@ func (c *Catalogue) repair(v Version, wrong error, try func() error) error {
 
 // fetch makes the entry of v, whose lock the caller holds.
 func (c *Catalogue) fetch(ctx context.Context, v Version, report func(Progress)) (err error) {
-	tmp := filepath.Join(c.dir, tmpPrefix+v.entry())
+	tmp := filepath.Join(c.dir, cachedir.TmpPrefix+v.entry())
 	if err := os.RemoveAll(tmp); err != nil {
-		return diskError(c.dir, err)
+		return cachedir.DiskError(c.dir, err)
 	}
 	if err := os.Mkdir(tmp, 0o755); err != nil {
-		return diskError(c.dir, err)
+		return cachedir.DiskError(c.dir, err)
 	}
 	defer os.RemoveAll(tmp)
 	b, err := newBuilder(tmp)
@@ -269,16 +278,16 @@ func (c *Catalogue) fetch(ctx context.Context, v Version, report func(Progress))
 		v, err = c.fetchDebian(ctx, v, b, report)
 	}
 	if err != nil {
-		return diskError(c.dir, err)
+		return cachedir.DiskError(c.dir, err)
 	}
 	if _, err := b.finish(v); err != nil {
-		return diskError(c.dir, err)
+		return cachedir.DiskError(c.dir, err)
 	}
 	// A damaged entry makes way; the rename itself is all or nothing.
 	if err := os.RemoveAll(c.path(v)); err != nil {
-		return diskError(c.dir, err)
+		return cachedir.DiskError(c.dir, err)
 	}
-	return diskError(c.dir, os.Rename(tmp, c.path(v)))
+	return cachedir.DiskError(c.dir, os.Rename(tmp, c.path(v)))
 }
 
 // fetchDebian downloads and unpacks what v consists of. If the mirror no
@@ -367,16 +376,16 @@ func (c *Catalogue) Remove(ctx context.Context, v Version) (freed int64, err err
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
-	l, err := waitLock(ctx, c.dir, v.entry(), func() { c.log("%s: waiting for another nlrig that fetches it", v) })
+	l, err := cachedir.WaitLock(ctx, c.dir, v.entry(), func() { c.log("%s: waiting for another nlrig that fetches it", v) })
 	if err != nil {
-		return 0, fmt.Errorf("kernels: remove %s: %w", v, diskError(c.dir, err))
+		return 0, fmt.Errorf("kernels: remove %s: %w", v, cachedir.DiskError(c.dir, err))
 	}
-	defer l.release()
+	defer l.Release()
 	// Away in one step, so that no half of it is ever found.
-	tmp := filepath.Join(c.dir, tmpPrefix+v.entry())
+	tmp := filepath.Join(c.dir, cachedir.TmpPrefix+v.entry())
 	err = os.RemoveAll(tmp)
 	if err == nil {
-		freed = treeSize(dir)
+		freed = cachedir.TreeSize(dir)
 		err = os.Rename(dir, tmp)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -386,7 +395,7 @@ func (c *Catalogue) Remove(ctx context.Context, v Version) (freed int64, err err
 		err = os.RemoveAll(tmp)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("kernels: remove %s: %w", v, diskError(c.dir, err))
+		return 0, fmt.Errorf("kernels: remove %s: %w", v, cachedir.DiskError(c.dir, err))
 	}
 	return freed, nil
 }

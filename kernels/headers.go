@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/nlrig/nlrig/kernels/cachedir"
 )
 
 // headerPackage is what a module is built with, by its name: the headers of
@@ -28,15 +30,15 @@ func (c *Catalogue) Headers(ctx context.Context, v Version) (string, error) {
 	if had, err := os.ReadFile(stamp); err == nil && string(had) == v.Debian {
 		return build, nil
 	}
-	l, err := waitLock(ctx, c.dir, name, func() { c.log("%s: waiting for another nlrig that fetches its headers", v) })
+	l, err := cachedir.WaitLock(ctx, c.dir, name, func() { c.log("%s: waiting for another nlrig that fetches its headers", v) })
 	if err != nil {
-		return "", fmt.Errorf("kernels: headers of %s: %w", v, diskError(c.dir, err))
+		return "", fmt.Errorf("kernels: headers of %s: %w", v, cachedir.DiskError(c.dir, err))
 	}
-	defer l.release()
+	defer l.Release()
 	if had, err := os.ReadFile(stamp); err == nil && string(had) == v.Debian {
 		return build, nil
 	}
-	tmp := filepath.Join(c.dir, tmpPrefix+name)
+	tmp := filepath.Join(c.dir, cachedir.TmpPrefix+name)
 	defer os.RemoveAll(tmp)
 	err = c.fetchHeaders(ctx, v, tmp, dir)
 	if err == nil {
@@ -49,7 +51,7 @@ func (c *Catalogue) Headers(ctx context.Context, v Version) (string, error) {
 		err = os.Rename(tmp, dir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("kernels: headers of %s: %w", v, diskError(c.dir, err))
+		return "", fmt.Errorf("kernels: headers of %s: %w", v, cachedir.DiskError(c.dir, err))
 	}
 	return build, nil
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/nlrig/nlrig/kernels/cachedir"
 )
 
 const (
@@ -59,7 +61,7 @@ func (c *Catalogue) writeIndex(x index) error {
 	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(c.dir, tmpPrefix+"index")
+	tmp := filepath.Join(c.dir, cachedir.TmpPrefix+"index")
 	if err = os.WriteFile(tmp, text, 0o644); err == nil {
 		err = os.Rename(tmp, filepath.Join(c.dir, nameIndex))
 	}
@@ -124,9 +126,9 @@ func (c *Catalogue) loadIndex(ctx context.Context, refresh bool) (index, error) 
 		return index{}, fmt.Errorf("list the mirror's kernels: %w", err)
 	}
 	x.Failed = time.Now()
-	if l, err := tryLock(c.dir, "index"); err == nil {
+	if l, err := cachedir.TryLock(c.dir, "index"); err == nil {
 		c.writeIndex(x) // if that fails the mirror is asked again next time
-		l.release()
+		l.Release()
 	}
 	c.log("the mirror cannot be asked, using the list of %s: %v", x.Fetched.Format("2 January 15:04"), err)
 	return x, nil
@@ -134,23 +136,23 @@ func (c *Catalogue) loadIndex(ctx context.Context, refresh bool) (index, error) 
 
 func (c *Catalogue) refreshIndex(ctx context.Context, a archives, done func(index) bool) (index, error) {
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
-		return index{}, diskError(c.dir, err)
+		return index{}, cachedir.DiskError(c.dir, err)
 	}
-	l, err := waitLock(ctx, c.dir, "index", func() { c.log("waiting for another nlrig that fetches the mirror's lists") })
+	l, err := cachedir.WaitLock(ctx, c.dir, "index", func() { c.log("waiting for another nlrig that fetches the mirror's lists") })
 	if err != nil {
-		return index{}, diskError(c.dir, err)
+		return index{}, cachedir.DiskError(c.dir, err)
 	}
-	defer l.release()
+	defer l.Release()
 	if x := c.readIndex(); done(x) {
 		return x, nil
 	}
 	apt := c.apt(a)
 	packages, complete, err := apt.update(ctx)
 	if err != nil {
-		return index{}, diskError(c.dir, err)
+		return index{}, cachedir.DiskError(c.dir, err)
 	}
 	x := index{Sources: a.list(), Fetched: time.Now(), Complete: complete, Versions: assemble(packages)}
-	return x, diskError(c.dir, c.writeIndex(x))
+	return x, cachedir.DiskError(c.dir, c.writeIndex(x))
 }
 
 func (c *Catalogue) apt(a archives) *apt {

@@ -135,7 +135,7 @@ func misuse(format string, args ...any) error { return &usageError{fmt.Sprintf(f
 type options struct {
 	cache, mirror, accel, binary string
 	memory                       int
-	refresh                      bool
+	refresh, cold, entropy       bool
 }
 
 func newFlags(name, synopsis string, o *options) *flag.FlagSet {
@@ -153,6 +153,8 @@ func newFlags(name, synopsis string, o *options) *flag.FlagSet {
 func (o *options) vmFlags(f *flag.FlagSet) {
 	f.StringVar(&o.accel, "accel", "tcg", "QEMU's `accelerator`: tcg, kvm, ...")
 	f.StringVar(&o.binary, "qemu", qemu.Program, "QEMU's `program`")
+	f.BoolVar(&o.cold, "cold", false, "boot every VM, and neither use nor make warm images")
+	f.BoolVar(&o.entropy, "entropy", false, "give each VM a random pool of its own, where those of a warm image begin alike")
 	f.IntVar(&o.memory, "m", qemu.DefaultMemory, "a VM's memory in `MiB`")
 }
 
@@ -179,7 +181,14 @@ func (o *options) rig(say func(format string, args ...any)) (*host.Rig, error) {
 	if err != nil {
 		return nil, err
 	}
+	images := &qemu.Images{Dir: filepath.Join(o.cache, "warm")}
+	images.Sweep()
+	if o.cold {
+		images = nil
+	}
 	return &host.Rig{
+		Images:    images,
+		Entropy:   o.entropy,
 		Catalogue: c,
 		Dir:       o.cache,
 		QEMU:      qemu.Config{Binary: o.binary, Accel: o.accel, Memory: o.memory},

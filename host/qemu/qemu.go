@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -48,6 +49,11 @@ type Config struct {
 	Memory int    // MiB; 0 for DefaultMemory
 	CPUs   int    // 0 for 1
 	Append string // added to the kernel's command line
+	// MemoryFile, if not nil, is what the guest's memory is kept in, for Save.
+	MemoryFile *os.File
+	// Image, if not nil, is what the VM is started from: Kernel, Initrd and
+	// Append have had their effect.
+	Image *Image
 	// Input is what is typed on the console; nil for nothing.
 	Input io.Reader
 	// Output gets what the console prints, as it is, besides the log.
@@ -64,7 +70,8 @@ type VM struct {
 	log     console.Log
 	process *child.Process
 	stderr  bytes.Buffer
-	console chan struct{} // closed when the console has ended
+	input   *os.File      // the console
+	console chan struct{} // closed when it has ended
 }
 
 // commandLine is what every kernel is given. Panics end the VM at once
@@ -94,16 +101,29 @@ func (c *Config) args() []string {
 		"-cpu", cpu,
 		"-smp", strconv.Itoa(max(c.CPUs, 1)),
 		"-m", strconv.Itoa(c.memory()),
-		"-kernel", c.Kernel,
-		"-append", strings.TrimSpace(commandLine + " " + c.Append),
 	}
-	if c.Initrd != "" {
-		args = append(args, "-initrd", c.Initrd)
+	// The numbers of descriptors are those of exec.Cmd.ExtraFiles, in Start's
+	// order.
+	switch {
+	case c.Image != nil:
+		// The kernel is in the memory. Without it QEMU starts sooner.
+		args = append(args, "-machine", "memory-backend=ram",
+			"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/6,share=off", c.memory()),
+			"-incoming", "defer")
+	case c.MemoryFile != nil:
+		args = append(args, "-machine", "memory-backend=ram",
+			"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/6,share=on", c.memory()))
+		fallthrough
+	default:
+		args = append(args, "-kernel", c.Kernel, "-append", strings.TrimSpace(commandLine+" "+c.Append))
+		if c.Initrd != "" {
+			args = append(args, "-initrd", c.Initrd)
+		}
 	}
-	// The numbers are those of exec.Cmd.ExtraFiles, in Start's order. No
+	// The port has an ID, without which QEMU does not tell of its opening. No
 	// MSI-X vectors: without ACPI's routing 5.10 warns of them.
 	return append(args,
-		"-chardev", "socket,id=port,fd=3", "-device", "virtio-serial-pci,max_ports=2,vectors=0", "-device", "virtserialport,chardev=port,nr=1,name=nlrig",
+		"-chardev", "socket,id=port,fd=3", "-device", "virtio-serial-pci,max_ports=2,vectors=0", "-device", "virtserialport,chardev=port,nr=1,name=nlrig,id=agent",
 		"-chardev", "socket,id=console,fd=4", "-serial", "chardev:console",
 		"-chardev", "socket,id=qmp,fd=5", "-mon", "chardev=qmp,mode=control")
 }
@@ -140,26 +160,53 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 		}
 		pairs[i] = p
 	}
+	closeOurs := func() {
+		for _, p := range pairs {
+			p[0].Close()
+		}
+	}
 	vm := &VM{port: pairs[0][0], console: make(chan struct{})}
 	cmd := child.Command(ctx, c.binary(), c.args()...)
 	cmd.ExtraFiles = []*os.File{pairs[0][1], pairs[1][1], pairs[2][1]}
+	switch {
+	case c.Image != nil:
+		state, err := c.Image.open()
+		if err != nil {
+			closeOurs()
+			return nil, err
+		}
+		defer state.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, c.Image.memory, state)
+		_, _ = vm.log.Write([]byte(c.Image.Console))
+	case c.MemoryFile != nil:
+		cmd.ExtraFiles = append(cmd.ExtraFiles, c.MemoryFile)
+	}
 	cmd.Stdout = &vm.stderr
 	cmd.Stderr = &vm.stderr
 	cmd.WaitDelay = time.Second
 	p, err := child.Start(cmd)
 	if err != nil {
-		for _, p := range pairs {
-			p[0].Close()
-		}
+		closeOurs()
 		return nil, startError(c.binary(), err)
 	}
 	vm.process = p
 	vm.qmp = newQMP(pairs[2][0])
 	go vm.readConsole(pairs[1][0], c.Output)
-	if c.Input != nil {
-		go io.Copy(pairs[1][0], c.Input)
+	if c.Image != nil {
+		if err := vm.restore(); err != nil {
+			return nil, errors.Join(err, vm.Close())
+		}
 	}
+	vm.input = pairs[1][0]
+	vm.typed(c.Input)
 	return vm, nil
+}
+
+// typed types on the console what comes from r, if not nil.
+func (vm *VM) typed(r io.Reader) {
+	if r != nil {
+		go io.Copy(vm.input, r)
+	}
 }
 
 func startError(binary string, err error) error {
@@ -246,6 +293,38 @@ func (vm *VM) Failure() string {
 		return ""
 	}
 	return strings.TrimSpace("QEMU " + f + "\n" + console.Printable(strings.TrimSpace(vm.stderr.String())))
+}
+
+// Identity is what an image of such a VM depends on, but for the kernel and
+// the initramfs. version is the one that Check told.
+func (c *Config) Identity(version string) (id Identity, err error) {
+	path, err := exec.LookPath(c.binary())
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	if err != nil {
+		return id, startError(c.binary(), err)
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return id, err
+	}
+	id.QEMU = fmt.Sprintf("%s %s %d %d", path, version, st.Size(), st.ModTime().UnixNano())
+	vm := *c
+	vm.Kernel, vm.Initrd, vm.MemoryFile, vm.Image = "", "", nil, nil
+	id.VM = strings.Join(vm.args(), " ")
+	if strings.HasPrefix(c.Accel, "kvm") {
+		cpu, _ := os.ReadFile("/proc/cpuinfo")
+		for line := range strings.Lines(string(cpu)) {
+			if name, _, _ := strings.Cut(line, "\t"); name == "model name" || name == "flags" || name == "microcode" {
+				id.Host += line
+			}
+			if line == "\n" {
+				break // the other processors are the same
+			}
+		}
+	}
+	return id, nil
 }
 
 var versionLine = regexp.MustCompile(`version (\d+)\.(\d+)[^\s]*`)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // qmpTimeout bounds one command: QEMU's main loop answers at once or is stuck.
@@ -21,53 +23,131 @@ type qmp struct {
 	mu sync.Mutex // one command at a time; guards r and ok
 	r  *bufio.Reader
 	ok bool // capabilities are negotiated
+	// open is set by the event that the guest has opened its port.
+	open bool
 }
 
 func newQMP(f *os.File) *qmp { return &qmp{f: f, r: bufio.NewReader(f)} }
 
 func (q *qmp) close() { q.f.Close() }
 
+// command is one of QMP's. Arguments are left out where they are nil.
+type command struct {
+	Execute   string `json:"execute"`
+	Arguments any    `json:"arguments,omitempty"`
+}
+
 // execute runs a command that takes no arguments and waits for its return.
-// The session is opened by the first one.
-func (q *qmp) execute(command string) error {
+func (q *qmp) execute(name string) error { return q.run(command{Execute: name}, nil, nil) }
+
+// run runs a command, with which a file goes to QEMU unless it is nil, waits
+// for its return and takes that apart into result. The session is opened by
+// the first one.
+func (q *qmp) run(c command, file *os.File, result any) error {
+	return q.runUntil(time.Now().Add(qmpTimeout), c, file, result)
+}
+
+func (q *qmp) runUntil(deadline time.Time, c command, file *os.File, result any) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err := q.f.SetDeadline(time.Now().Add(qmpTimeout)); err != nil {
-		return fmt.Errorf("qmp %s: %w", command, err)
+	if err := q.negotiate(deadline); err != nil {
+		return err
+	}
+	return q.call(c, file, result)
+}
+
+func (q *qmp) negotiate(deadline time.Time) error {
+	if err := q.f.SetDeadline(deadline); err != nil {
+		return fmt.Errorf("qmp: %w", err)
 	}
 	if !q.ok {
-		if err := q.call("qmp_capabilities"); err != nil {
+		if err := q.call(command{Execute: "qmp_capabilities"}, nil, nil); err != nil {
 			return err
 		}
 		q.ok = true
 	}
-	return q.call(command)
+	return nil
 }
 
-func (q *qmp) call(command string) error {
-	b, err := json.Marshal(map[string]string{"execute": command})
+// awaitPort waits until the guest has opened its port, or deadline. From its
+// call on no event is missed, and the port opens long after QEMU's start.
+func (q *qmp) awaitPort(deadline time.Time) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := q.negotiate(deadline); err != nil {
+		return err
+	}
+	for !q.open {
+		if _, err := q.message(); err != nil {
+			return fmt.Errorf("wait for the port to open: %w", err)
+		}
+	}
+	return nil
+}
+
+// message is one that came. A greeting or an event has neither a return nor an
+// error.
+type message struct {
+	Return json.RawMessage
+	Error  *struct{ Desc string }
+	Event  string
+	Data   struct{ Open bool }
+}
+
+func (q *qmp) message() (m message, err error) {
+	line, err := q.r.ReadBytes('\n')
 	if err == nil {
-		_, err = q.f.Write(append(b, '\n'))
+		err = json.Unmarshal(line, &m)
+	}
+	if m.Event == "VSERPORT_CHANGE" {
+		q.open = m.Data.Open
+	}
+	return m, err
+}
+
+func (q *qmp) call(c command, file *os.File, result any) error {
+	b, err := json.Marshal(c)
+	if err == nil {
+		err = q.write(append(b, '\n'), file)
 	}
 	for err == nil {
-		var line []byte
-		if line, err = q.r.ReadBytes('\n'); err != nil {
-			break
-		}
-		// A greeting or an event has none of these and is passed over.
-		var m struct {
-			Return *json.RawMessage
-			Error  *struct{ Desc string }
-		}
-		if err = json.Unmarshal(line, &m); err != nil {
+		var m message
+		if m, err = q.message(); err != nil {
 			break
 		}
 		if m.Error != nil {
-			return fmt.Errorf("qmp %s: %s", command, m.Error.Desc)
+			return fmt.Errorf("qmp %s: %s", c.Execute, m.Error.Desc)
 		}
 		if m.Return != nil {
-			return nil
+			if result != nil {
+				err = json.Unmarshal(m.Return, result)
+			}
+			if err == nil {
+				return nil
+			}
 		}
 	}
-	return fmt.Errorf("qmp %s: %w", command, err)
+	return fmt.Errorf("qmp %s: %w", c.Execute, err)
+}
+
+// write sends b, which is short, and a file with it.
+func (q *qmp) write(b []byte, file *os.File) error {
+	if file == nil {
+		_, err := q.f.Write(b)
+		return err
+	}
+	conn, err := q.f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	rights := unix.UnixRights(int(file.Fd()))
+	var sent error
+	err = conn.Write(func(fd uintptr) bool {
+		sent = unix.Sendmsg(int(fd), b, rights, nil, 0)
+		return sent != unix.EAGAIN
+	})
+	if err != nil {
+		return err
+	}
+	return sent
 }

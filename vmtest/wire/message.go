@@ -27,6 +27,7 @@ const (
 	TypeShell
 	TypeInput
 	TypeResize
+	TypeWake
 )
 
 // MaxLeaks bounds Result.Leaks and MaxUndead Bye.Undead.
@@ -42,7 +43,18 @@ type Message interface {
 	decode(*decoder)
 }
 
-// Hello is a guest's first message: it is ready to play.
+// Wake is a host's first message. The guest does nothing before it, so that a
+// VM can be stopped there and started again from its memory any number of
+// times. What these must not share comes with it.
+type Wake struct {
+	// Time is the wall clock, in nanoseconds since 1970; 0 leaves it alone.
+	Time int64
+	// Entropy, if any, goes into the kernel's random pool, which is then
+	// seeded anew (drivers/char/random.c RNDADDENTROPY, RNDRESEEDCRNG).
+	Entropy []byte
+}
+
+// Hello answers Wake: the guest is ready to play.
 type Hello struct {
 	// Agent is the SHA-256 of the agent's binary, in hex, as the packer of
 	// the initramfs wrote it beside the binary.
@@ -166,6 +178,7 @@ func (*Want) Type() Type      { return TypeWant }
 func (*Result) Type() Type    { return TypeResult }
 func (*Stacks) Type() Type    { return TypeStacks }
 func (*Bye) Type() Type       { return TypeBye }
+func (*Wake) Type() Type      { return TypeWake }
 func (*Play) Type() Type      { return TypePlay }
 func (*Module) Type() Type    { return TypeModule }
 func (*Show) Type() Type      { return TypeShow }
@@ -195,6 +208,8 @@ func (t Type) message() Message {
 		return new(Stacks)
 	case TypeBye:
 		return new(Bye)
+	case TypeWake:
+		return new(Wake)
 	case TypePlay:
 		return new(Play)
 	case TypeModule:
@@ -235,7 +250,7 @@ func (t Type) String() string {
 	names := map[Type]string{
 		TypeHello: "hello", TypeHeartbeat: "heartbeat", TypeKmsg: "kmsg", TypeWant: "want",
 		TypeResult: "result", TypeStacks: "stacks", TypeBye: "bye",
-		TypePlay: "play", TypeModule: "module", TypeShow: "show", TypePowerOff: "power-off", TypeAck: "ack",
+		TypeWake: "wake", TypePlay: "play", TypeModule: "module", TypeShow: "show", TypePowerOff: "power-off", TypeAck: "ack",
 		TypeRead: "read", TypeOutput: "output", TypeExited: "exited",
 		TypeShell: "shell", TypeInput: "input", TypeResize: "resize",
 	}
@@ -330,6 +345,17 @@ func (m *Bye) decode(d *decoder) {
 
 func (m *Stacks) encode(e *encoder) { e.str(m.Text) }
 func (m *Stacks) decode(d *decoder) { m.Text = d.str() }
+
+func (m *Wake) encode(e *encoder) {
+	e.uint(uint32(m.Time))
+	e.uint(uint32(m.Time >> 32))
+	e.bytes(m.Entropy)
+}
+
+func (m *Wake) decode(d *decoder) {
+	m.Time = int64(d.uint()) | int64(d.uint())<<32
+	m.Entropy = d.bytes()
+}
 
 func (m *Play) encode(e *encoder) {
 	e.uint(m.ID)

@@ -19,6 +19,7 @@ var all = []Message{
 	&Result{7, []byte{1, 2, 3}, "requires dummy", "no", 3, 1 << 9, []string{"link x"}},
 	&Stacks{"netlink_sendmsg"},
 	&Bye{[]uint32{7, 9}},
+	&Wake{1<<60 + 3, []byte{1, 2}},
 	&Play{7, "ack/plain", []byte("open s route\n"), "6.9"},
 	&Module{1, "dummy", []byte("\x7fELF"), 2, "none"},
 	&Show{},
