@@ -49,8 +49,8 @@ type server struct {
 	input chan *wire.Input // to the shell; holds one
 }
 
-// serve waits to be woken, says hello and does what the host asks until it
-// asks for power-off, which returns nil, or the stream ends.
+// serve waits to be woken, says hello and does what the host asks until the
+// stream ends. The host ends a VM.
 func (s *server) serve(hello *wire.Hello) error {
 	s.wants = make(map[uint32]chan *wire.Module)
 	s.input = make(chan *wire.Input, 1)
@@ -97,10 +97,8 @@ func (s *server) serve(hello *wire.Hello) error {
 			}
 		case *wire.Resize:
 			resize(m.Rows, m.Cols)
-		case *wire.PowerOff:
+		case *wire.Leave:
 			go s.bye()
-		case *wire.Ack:
-			return nil
 		}
 		if err != nil {
 			return err

@@ -24,12 +24,14 @@ const (
 // Init is PID 1. It returns only an error, and then the kernel panics, whose
 // last words the host reads on the console.
 func Init() error {
+	started := monotonic()
 	if err := mount(); err != nil {
 		return err
 	}
 	if err := loadTransport(); err != nil {
 		return err
 	}
+	loaded := monotonic()
 	sum, err := os.ReadFile(layout.AgentSum)
 	if err != nil {
 		return err
@@ -53,10 +55,8 @@ func Init() error {
 		return err
 	}
 	s.conn = wire.NewConn(wire.Guest, port(fd))
-	if err := s.serve(hello); err != nil {
-		return err
-	}
-	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	hello.Started, hello.Loaded, hello.Ready = started, loaded, monotonic()
+	return s.serve(hello)
 }
 
 // awake makes a VM that was started from its memory one of its own.
@@ -91,6 +91,13 @@ func awake(w *wire.Wake) error {
 
 // rndReseedCRNG is RNDRESEEDCRNG of include/uapi/linux/random.h.
 const rndReseedCRNG = 0x5207
+
+// monotonic is CLOCK_MONOTONIC in microseconds.
+func monotonic() uint32 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // cannot fail: the buffer is ours
+	return uint32(t.Nano() / 1000)
+}
 
 func mount() error {
 	for _, m := range []struct{ fstype, dir string }{

@@ -54,7 +54,7 @@ func BenchmarkFirstVerdict(b *testing.B) {
 				o, _ := s.play(b.Context(), list[0], "", time.Minute)
 				verdict := time.Since(start).Seconds()
 				require.Equal(b, Pass, o.Verdict, o.Reason)
-				s.powerOff()
+				s.bye()
 				require.NoError(b, s.close())
 
 				floors, verdicts, ratios = append(floors, floor), append(verdicts, verdict), append(ratios, verdict/floor)

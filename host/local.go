@@ -48,13 +48,13 @@ func (r *Rig) LocalTarget() Target {
 // TryLocal says why the running kernel cannot be played on, nil if it can.
 func TryLocal(ctx context.Context, r *Rig) error {
 	t := r.LocalTarget()
-	m, _, err := t.start(ctx, offTimeout, nil)
+	m, _, err := t.start(ctx, localTimeout, nil)
 	if err != nil {
 		return err
 	}
 	s := newSession(m, &t)
 	defer s.close()
-	return s.awaitHello(ctx, t.agent(), offTimeout)
+	return s.awaitHello(ctx, t.agent(), localTimeout)
 }
 
 // process is the agent on the running kernel.

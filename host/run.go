@@ -237,7 +237,7 @@ func (p *player) playFrom(ctx context.Context, s *session, i int) (next int) {
 	ids := map[uint32]int{}           // the case of each that the guest knows
 	defer func() {
 		if alive {
-			s.powerOff()
+			s.bye()
 			p.late(s, last)
 		}
 		for _, id := range s.undead {

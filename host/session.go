@@ -43,8 +43,8 @@ const (
 	// oopsGrace is how long a case may take to end after an oops, which as a
 	// rule killed its thread, and the kernel to tell all of it.
 	oopsGrace = 1500 * time.Millisecond
-	// offTimeout bounds each step of an orderly power-off.
-	offTimeout = 2 * time.Second
+	// localTimeout bounds the start of an agent on the running kernel.
+	localTimeout = 2 * time.Second
 	// byeTimeout has the guest's wait for namespaces to go in it.
 	byeTimeout = 5 * time.Second
 )
@@ -323,11 +323,11 @@ func (s *session) awaitStacks() (string, bool) {
 	}
 }
 
-// powerOff ends the machine in order. The guest waits for the host's
-// acknowledgement of its last word, because what it writes just before it
-// powers off can be lost. A guest that does not answer is left to Close.
-func (s *session) powerOff() {
-	if s.conn.Send(&wire.PowerOff{}) != nil {
+// bye asks the agent for what is to be known in the end. What is left of the
+// machine then is nobody's loss. A guest that does not answer is left to
+// Close.
+func (s *session) bye() {
+	if s.conn.Send(&wire.Leave{}) != nil {
 		return
 	}
 	timeout := time.After(byeTimeout)
@@ -340,9 +340,6 @@ func (s *session) powerOff() {
 			s.idle.heard(msg)
 			if m, ok := msg.(*wire.Bye); ok {
 				s.undead = m.Undead
-				if s.conn.Send(&wire.Ack{}) == nil {
-					s.m.Wait(offTimeout)
-				}
 				return
 			}
 		case <-timeout:

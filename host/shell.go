@@ -142,7 +142,7 @@ func (r *Rig) Shell(ctx context.Context, v kernels.Version, sh Shell) (status in
 				}
 			case *wire.Exited:
 				exited = true
-				s.powerOff()
+				s.bye()
 				if m.Err != "" {
 					return 0, errors.New(t.Name + ": " + console.Printable(m.Err))
 				}
@@ -153,7 +153,7 @@ func (r *Rig) Shell(ctx context.Context, v kernels.Version, sh Shell) (status in
 			_ = s.conn.Send(&wire.Resize{Rows: rows, Cols: cols}) // an error is the reader's to notice
 		case <-left:
 			screen.open.Store(false)
-			s.powerOff()
+			s.bye()
 			return 0, nil
 		case <-quiet.C:
 			if sh.Terminal == nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nlrig/nlrig/guest/klog"
 )
@@ -24,6 +25,7 @@ type Log struct {
 	head    []byte
 	tail    []byte // what came after head, at most 2*keep of it
 	dropped int64  // bytes between head and tail
+	first   time.Time
 }
 
 // Write never fails.
@@ -31,6 +33,9 @@ func (l *Log) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(p)
+	if l.first.IsZero() {
+		l.first = time.Now()
+	}
 	if room := keep - len(l.head); room > 0 {
 		take := min(room, len(p))
 		l.head = append(l.head, p[:take]...)
@@ -42,6 +47,13 @@ func (l *Log) Write(p []byte) (int, error) {
 		l.tail = append(l.tail[:0], l.tail[extra:]...)
 	}
 	return n, nil
+}
+
+// First is when the first byte was printed, zero before.
+func (l *Log) First() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first
 }
 
 // String is all that was kept, as printable text: a guest decides what it

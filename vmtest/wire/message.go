@@ -22,8 +22,7 @@ const (
 	TypePlay Type = 128 + iota
 	TypeModule
 	TypeShow
-	TypePowerOff
-	TypeAck
+	TypeLeave
 	TypeShell
 	TypeInput
 	TypeResize
@@ -66,6 +65,11 @@ type Hello struct {
 	// Tainted is /proc/sys/kernel/tainted, 0 where the kernel is not the
 	// guest's own.
 	Tainted uint32
+	// Started, Loaded and Ready are when the agent's main began, when what the
+	// port needs was loaded, and when the agent began to wait for Wake: in
+	// microseconds of the guest's monotonic clock; 0 where the kernel is not
+	// the guest's own.
+	Started, Loaded, Ready uint32
 }
 
 // Heartbeat says that the guest's user space still runs. Case is the running
@@ -106,9 +110,9 @@ type Result struct {
 // Stacks answers Show: the kernel stack of each of the agent's threads.
 type Stacks struct{ Text string }
 
-// Bye is a guest's last message. It powers off once the host has acknowledged
-// it: what is written just before power-off can be lost otherwise. Undead are
-// the cases whose network namespaces the kernel has not freed.
+// Bye is a guest's last message. The host ends the VM when it has it: what a
+// guest writes just before it powers off can be lost. Undead are the cases
+// whose network namespaces the kernel has not freed.
 type Bye struct{ Undead []uint32 }
 
 // Read asks for Input: what the shell was sent before has gone into its pipe.
@@ -152,11 +156,8 @@ type Module struct {
 // Show asks for Stacks.
 type Show struct{}
 
-// PowerOff asks for Bye and the end of the VM.
-type PowerOff struct{}
-
-// Ack says that Bye has arrived.
-type Ack struct{}
+// Leave asks for Bye.
+type Leave struct{}
 
 // Shell starts a shell: on the console where Term names a terminal's type, and
 // otherwise on pipes, with Read, Input and Output.
@@ -182,8 +183,7 @@ func (*Wake) Type() Type      { return TypeWake }
 func (*Play) Type() Type      { return TypePlay }
 func (*Module) Type() Type    { return TypeModule }
 func (*Show) Type() Type      { return TypeShow }
-func (*PowerOff) Type() Type  { return TypePowerOff }
-func (*Ack) Type() Type       { return TypeAck }
+func (*Leave) Type() Type     { return TypeLeave }
 func (*Read) Type() Type      { return TypeRead }
 func (*Output) Type() Type    { return TypeOutput }
 func (*Exited) Type() Type    { return TypeExited }
@@ -216,10 +216,8 @@ func (t Type) message() Message {
 		return new(Module)
 	case TypeShow:
 		return new(Show)
-	case TypePowerOff:
-		return new(PowerOff)
-	case TypeAck:
-		return new(Ack)
+	case TypeLeave:
+		return new(Leave)
 	case TypeRead:
 		return new(Read)
 	case TypeOutput:
@@ -250,7 +248,7 @@ func (t Type) String() string {
 	names := map[Type]string{
 		TypeHello: "hello", TypeHeartbeat: "heartbeat", TypeKmsg: "kmsg", TypeWant: "want",
 		TypeResult: "result", TypeStacks: "stacks", TypeBye: "bye",
-		TypeWake: "wake", TypePlay: "play", TypeModule: "module", TypeShow: "show", TypePowerOff: "power-off", TypeAck: "ack",
+		TypeWake: "wake", TypePlay: "play", TypeModule: "module", TypeShow: "show", TypeLeave: "leave",
 		TypeRead: "read", TypeOutput: "output", TypeExited: "exited",
 		TypeShell: "shell", TypeInput: "input", TypeResize: "resize",
 	}
@@ -267,6 +265,9 @@ func (m *Hello) encode(e *encoder) {
 	e.str(m.Machine)
 	e.bytes(m.Config)
 	e.uint(m.Tainted)
+	e.uint(m.Started)
+	e.uint(m.Loaded)
+	e.uint(m.Ready)
 }
 
 func (m *Hello) decode(d *decoder) {
@@ -276,6 +277,9 @@ func (m *Hello) decode(d *decoder) {
 	m.Machine = d.str()
 	m.Config = d.bytes()
 	m.Tainted = d.uint()
+	m.Started = d.uint()
+	m.Loaded = d.uint()
+	m.Ready = d.uint()
 }
 
 func (m *Heartbeat) encode(e *encoder) { e.uint(m.Case) }
@@ -432,11 +436,9 @@ func (m *Resize) decode(d *decoder) {
 	m.Cols = uint16(d.atMost(65535))
 }
 
-func (*Read) encode(*encoder)     {}
-func (*Read) decode(*decoder)     {}
-func (*Show) encode(*encoder)     {}
-func (*Show) decode(*decoder)     {}
-func (*PowerOff) encode(*encoder) {}
-func (*PowerOff) decode(*decoder) {}
-func (*Ack) encode(*encoder)      {}
-func (*Ack) decode(*decoder)      {}
+func (*Read) encode(*encoder)  {}
+func (*Read) decode(*decoder)  {}
+func (*Show) encode(*encoder)  {}
+func (*Show) decode(*decoder)  {}
+func (*Leave) encode(*encoder) {}
+func (*Leave) decode(*decoder) {}

@@ -12,7 +12,7 @@ import (
 
 // all holds one message of each type, with every field set.
 var all = []Message{
-	&Hello{"ab12", "6.1.0-56-cloud-amd64", "#1 SMP", "x86_64", []byte{0x1f, 0x8b}, 512},
+	&Hello{"ab12", "6.1.0-56-cloud-amd64", "#1 SMP", "x86_64", []byte{0x1f, 0x8b}, 512, 1, 2, 3},
 	&Heartbeat{7},
 	&Kmsg{7, 3, true, "BUG: kernel NULL pointer dereference"},
 	&Want{1, "net-pf-16-proto-16-family-nl80211"},
@@ -23,8 +23,7 @@ var all = []Message{
 	&Play{7, "ack/plain", []byte("open s route\n"), "6.9"},
 	&Module{1, "dummy", []byte("\x7fELF"), 2, "none"},
 	&Show{},
-	&PowerOff{},
-	&Ack{},
+	&Leave{},
 	&Read{},
 	&Output{2, []byte("no such file")},
 	&Exited{130, "no shell"},
