@@ -71,6 +71,8 @@ type session struct {
 	stuck bool
 	// entropy says that the guest gets a random pool of its own.
 	entropy bool
+	// timing is where its time goes; nil when nobody asked.
+	timing *Timing
 }
 
 // newSession starts to read from m, which is one of t's.
@@ -187,6 +189,7 @@ func (s *session) play(ctx context.Context, c *nlcase.Case, as string, timeout t
 		o = h.judge(o)
 		alive = alive && trusted(o.Verdict)
 		o.Case, o.Log, o.Took = c, h.log(), time.Since(start)
+		s.timing.played(o.Took)
 	}()
 	if err := s.conn.Send(&wire.Play{ID: id, Name: c.Name, Text: c.Text, Release: as}); err != nil {
 		return s.lost(err), false
@@ -327,6 +330,8 @@ func (s *session) awaitStacks() (string, bool) {
 // machine then is nobody's loss. A guest that does not answer is left to
 // Close.
 func (s *session) bye() {
+	start := time.Now()
+	defer func() { s.timing.left(time.Since(start), s.m) }()
 	if s.conn.Send(&wire.Leave{}) != nil {
 		return
 	}

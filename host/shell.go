@@ -98,7 +98,7 @@ func (r *Rig) Shell(ctx context.Context, v kernels.Version, sh Shell) (status in
 		fd := int(sh.Terminal.Fd())
 		old, err := term.MakeRaw(fd)
 		if err != nil {
-			p.end(s)
+			p.end(s, true)
 			return 0, fmt.Errorf("terminal: %w", err)
 		}
 		defer func() { // after the console's last words
@@ -119,7 +119,7 @@ func (r *Rig) Shell(ctx context.Context, v kernels.Version, sh Shell) (status in
 		signal.Notify(resized, unix.SIGWINCH)
 		defer signal.Stop(resized)
 	}
-	defer p.end(s)
+	defer p.end(s, true)
 	screen.open.Store(true)
 	if err := s.conn.Send(m); err != nil {
 		return 0, &LostError{t.Name, s.lost(err)}

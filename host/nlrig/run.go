@@ -32,9 +32,15 @@ func run(ctx context.Context, args []string) error {
 	f.DurationVar(&r.BootTimeout, "boot-timeout", host.DefaultBootTimeout, "time for one boot")
 	update := f.Bool("update", false, "rewrite the cases that fail to what the kernels answered")
 	slowest := f.Int("slowest", 0, "also say how long a case took on average, and which `N` took longest")
+	f.BoolVar(&r.Timing, "timing", false, "also say where the time went, and the memory")
+	isolation := f.String("isolation", string(host.IsolateNetns), "what a case has to itself: a `netns`, or a vm of its own")
 	f.StringVar(&r.Console, "console", "", "`directory` for the consoles of VMs (default console in the cache)")
 	if err := parse(f, args); err != nil {
 		return err
+	}
+	r.Isolation = host.Isolation(*isolation)
+	if r.Isolation != host.IsolateNetns && r.Isolation != host.IsolateVM {
+		return misuse("-isolation %s: want netns or vm", *isolation)
 	}
 	list, err := selectCases(f.Args())
 	if err != nil {
@@ -44,6 +50,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	rig.QEMU.Timing = r.Timing
 	if *panicOn != "" {
 		if rig.QEMU.Append, err = host.PanicOn(*panicOn); err != nil {
 			return misuse("-panic-on: %v", err)
@@ -77,6 +84,12 @@ func run(ctx context.Context, args []string) error {
 	fmt.Fprintf(os.Stderr, "took %.1f s; consoles are in %s\n", time.Since(start).Seconds(), r.Console)
 	if *slowest > 0 {
 		printSlowest(columns, *slowest)
+	}
+	if r.Timing {
+		if err := host.WriteTimings(os.Stderr, columns); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, host.TimingLegend)
 	}
 	if err := host.Broken(columns); err != nil {
 		fmt.Fprintln(os.Stderr, "nlrig:", err)

@@ -21,6 +21,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -58,6 +59,8 @@ type Config struct {
 	Input io.Reader
 	// Output gets what the console prints, as it is, besides the log.
 	Output io.Writer
+	// Timing has Up tell, which costs a cold start a command.
+	Timing bool
 }
 
 // DefaultMemory is a VM's memory in MiB.
@@ -72,6 +75,10 @@ type VM struct {
 	stderr  bytes.Buffer
 	input   *os.File      // the console
 	console chan struct{} // closed when it has ended
+	image   *Image        // that it was started from, nil for none
+
+	started time.Time
+	up      atomic.Int64 // after started, 0 for not yet
 }
 
 // commandLine is what every kernel is given. Panics end the VM at once
@@ -186,6 +193,7 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	cmd.Stdout = &vm.stderr
 	cmd.Stderr = &vm.stderr
 	cmd.WaitDelay = time.Second
+	vm.image, vm.started = c.Image, time.Now()
 	p, err := child.Start(cmd)
 	if err != nil {
 		closeOurs()
@@ -198,6 +206,13 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 		if err := vm.restore(); err != nil {
 			return nil, errors.Join(err, vm.Close())
 		}
+		vm.isUp()
+	} else if c.Timing {
+		go func() {
+			if vm.qmp.negotiate(time.Now().Add(qmpTimeout)) == nil {
+				vm.isUp()
+			}
+		}()
 	}
 	vm.input = pairs[1][0]
 	vm.typed(c.Input)
@@ -258,6 +273,15 @@ func (p port) Write(b []byte) (int, error) {
 
 // Console is what the kernel printed so far.
 func (vm *VM) Console() *console.Log { return &vm.log }
+
+// Started is when QEMU was started.
+func (vm *VM) Started() time.Time { return vm.started }
+
+// Up is when QEMU answered for the first time, or had the state of its image;
+// Started where that is not known.
+func (vm *VM) Up() time.Time { return vm.started.Add(time.Duration(vm.up.Load())) }
+
+func (vm *VM) isUp() { vm.up.Store(int64(time.Since(vm.started))) }
 
 // Pid is QEMU's process ID.
 func (vm *VM) Pid() int { return vm.process.Cmd.Process.Pid }

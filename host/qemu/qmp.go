@@ -50,13 +50,21 @@ func (q *qmp) run(c command, file *os.File, result any) error {
 func (q *qmp) runUntil(deadline time.Time, c command, file *os.File, result any) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err := q.negotiate(deadline); err != nil {
+	if err := q.begin(deadline); err != nil {
 		return err
 	}
 	return q.call(c, file, result)
 }
 
+// negotiate waits for QEMU to answer.
 func (q *qmp) negotiate(deadline time.Time) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.begin(deadline)
+}
+
+// begin opens the session where that is still to be done.
+func (q *qmp) begin(deadline time.Time) error {
 	if err := q.f.SetDeadline(deadline); err != nil {
 		return fmt.Errorf("qmp: %w", err)
 	}
@@ -74,7 +82,7 @@ func (q *qmp) negotiate(deadline time.Time) error {
 func (q *qmp) awaitPort(deadline time.Time) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err := q.negotiate(deadline); err != nil {
+	if err := q.begin(deadline); err != nil {
 		return err
 	}
 	for !q.open {
