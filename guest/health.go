@@ -213,13 +213,8 @@ func (v *vm) send(b []byte) error {
 // ID in the first namespace. The ID goes when the namespace is freed
 // (net/core/net_namespace.c unhash_nsid), and a case cannot see it.
 func (v *vm) entered() {
-	fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
 	b := rtattr(request(unix.RTM_NEWNSID, 0), unix.NETNSA_NSID, firstID+v.id.Load())
-	_ = v.send(rtattr(b, unix.NETNSA_FD, uint32(fd))) // without it, nothing is found out
+	_ = v.send(rtattr(b, unix.NETNSA_PID, uint32(unix.Gettid()))) // without it, nothing is found out
 }
 
 // undead are the cases whose namespaces are still there, once all that will

@@ -11,6 +11,9 @@ const (
 	// Shell is there only in the initramfs of nlrig shell, with the other
 	// commands of its directory.
 	Shell = "/bin/gosh"
+	// WarmUp is a word of the kernel's command line, and with it of init's
+	// environment: the VM is to be kept as an image.
+	WarmUp = "nlrig_warm_up"
 	// Path is where a shell finds commands: modprobe is the agent.
 	Path = "/bin:/sbin"
 )

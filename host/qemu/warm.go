@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/kernels/cachedir"
 )
 
@@ -253,6 +254,7 @@ func (s *Images) Make(ctx context.Context, name string, id Identity, c Config, t
 	if err == nil {
 		c.MemoryFile = m.image.memory
 	}
+	c.Append += " " + layout.WarmUp + "=1"
 	keys := c.Input
 	c.Input = nil // it is for whom Make returns
 	vm, startErr := Start(ctx, c)

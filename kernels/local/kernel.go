@@ -35,6 +35,7 @@ type Kernel struct {
 	Entered func()
 
 	running atomic.Uint64 // thread<<32 | line
+	spare   atomic.Pointer[chan job]
 }
 
 // Play plays the case. A *nlcase.NeedError says that it cannot be played here,
@@ -136,29 +137,65 @@ func (e *NamespaceError) Error() string {
 
 func (e *NamespaceError) Unwrap() error { return e.Err }
 
+// job is what a thread does in its fresh namespace.
+type job struct {
+	setup nlcase.Setup
+	f     func(nlcase.Net)
+	done  chan<- error
+}
+
+// Prepare makes the namespace of the next case, which starts the sooner.
+func (k *Kernel) Prepare() {
+	jobs := make(chan job)
+	ready := make(chan struct{})
+	go k.thread(jobs, func() { close(ready) })
+	<-ready
+	k.spare.Store(&jobs)
+}
+
 // Net calls f in a fresh network namespace, on a thread that ends with f. All
 // errors are *NamespaceError.
 func (k *Kernel) Net(s nlcase.Setup, f func(nlcase.Net)) error {
 	done := make(chan error, 1)
-	go func() {
-		// Never unlocked: the thread goes, and its namespace with it.
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			// The first thread cannot go. While it is held here, the
-			// case gets another.
-			done <- k.Net(s, f)
-			runtime.UnlockOSThread()
-			return
-		}
-		done <- k.onThread(s, f)
-	}()
+	j := job{s, f, done}
+	if spare := k.spare.Swap(nil); spare != nil {
+		*spare <- j
+		return <-done
+	}
+	jobs := make(chan job, 1)
+	jobs <- j
+	go k.thread(jobs, func() {})
 	return <-done
 }
 
-func (k *Kernel) onThread(s nlcase.Setup, f func(nlcase.Net)) error {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return &NamespaceError{"unshare(CLONE_NEWNET)", err}
+// thread does one job, on a thread and in a namespace of its own, and says when
+// these are there.
+func (k *Kernel) thread(jobs <-chan job, ready func()) {
+	// Never unlocked: the thread goes, and its namespace with it.
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		// The first thread cannot go. While it is held here, the job gets
+		// another.
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			k.thread(jobs, ready)
+		}()
+		<-ended
+		runtime.UnlockOSThread()
+		return
 	}
+	err := unix.Unshare(unix.CLONE_NEWNET)
+	ready()
+	j := <-jobs
+	if err != nil {
+		j.done <- &NamespaceError{"unshare(CLONE_NEWNET)", err}
+		return
+	}
+	j.done <- k.inNamespace(j.setup, j.f)
+}
+
+func (k *Kernel) inNamespace(s nlcase.Setup, f func(nlcase.Net)) error {
 	if k.Entered != nil {
 		k.Entered()
 	}
