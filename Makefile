@@ -2,7 +2,8 @@
 # make run        plays every case on 5.10, 6.1, 6.12, the newest and this kernel
 # make test       all tests, VM tests included
 # make test-html  the HTML report in a headless Chromium, with axe-core
-# make bench      boot to first verdict beside the least that QEMU and a kernel take
+# make bench      first verdicts, booted and warm, beside the least that a boot takes; the corpus
+# make soak       2,000 warm starts in a row and 50 at once
 # make fuzz       every fuzz target for FUZZTIME
 # make check      formatting and vet, for every OS that a package is for
 #
@@ -17,7 +18,7 @@ CASES     ?=
 AGENT_ENV   = CGO_ENABLED=0 GOOS=linux GOARCH=amd64 GOAMD64=v1 GOFLAGS= GOEXPERIMENT=
 AGENT_FLAGS = -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-.PHONY: all run test test-html setup-test bench fuzz check setup clean
+.PHONY: all run test test-html setup-test bench soak fuzz check setup clean
 
 all: bin/nlrig
 
@@ -47,6 +48,9 @@ test-html: setup bin/nlrig
 
 bench: setup
 	$(GO) test -run '^$$' -bench . -benchtime $(COUNT)x -timeout 30m ./host
+
+soak: setup
+	NLRIG_STARTS=2000 NLRIG_REQUIRE=1 $(GO) test -run ManyStarts -count 1 -v -timeout 30m ./host
 
 fuzz:
 	@for p in $$($(GO) list ./...); do \

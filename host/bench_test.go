@@ -88,7 +88,7 @@ func warmRig(t testing.TB) *Rig {
 
 func benchTarget(b *testing.B, t Target) *Target {
 	say := func(string) {}
-	require.NoError(b, t.prepare(b.Context(), Says{say, say}))
+	require.NoError(b, t.prepare(b.Context(), Says{say, say, say}))
 	b.Cleanup(func() { require.NoError(b, t.close()) })
 	return &t
 }

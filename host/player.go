@@ -68,13 +68,17 @@ func (p *player) setRest(i int, o Outcome) {
 }
 
 func (p *player) run(ctx context.Context) {
-	if err := p.t.prepare(ctx, Says{p.note, p.status}); err != nil {
+	if err := p.t.prepare(ctx, Says{p.note, p.say, p.status}); err != nil {
 		var skip *SkipError
 		if errors.As(err, &skip) {
 			p.setRest(0, Outcome{Verdict: Skip, Reason: skip.Reason})
 			return
 		}
-		p.setRest(0, Outcome{Verdict: Infra, Reason: err.Error()})
+		o := Outcome{Verdict: Infra, Reason: err.Error()}
+		if accel := new(AccelError); errors.As(err, &accel) {
+			o.Verdict = AccelUnusable
+		}
+		p.setRest(0, o)
 		return
 	}
 	if p.t.vm {

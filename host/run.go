@@ -51,6 +51,7 @@ type Target struct {
 // Says is how a target speaks of its preparation.
 type Says struct {
 	Note   func(string) // to be kept with the column
+	Moment func(string) // of this machine and not of the kernel: shown, and not kept
 	Status func(string) // of the moment
 }
 
@@ -172,7 +173,7 @@ func Broken(columns []Column) error {
 	for _, c := range columns {
 		seen := map[string]bool{}
 		for _, o := range c.Outcomes {
-			if o.Verdict == Infra && !seen[o.Reason] {
+			if (o.Verdict == Infra || o.Verdict == AccelUnusable) && !seen[o.Reason] {
 				seen[o.Reason] = true
 				errs = multierror.Append(errs, fmt.Errorf("%s: %s", c.Target, o.Reason))
 			}

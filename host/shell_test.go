@@ -22,7 +22,7 @@ import (
 )
 
 func shellSays(t *testing.T) Says {
-	return Says{Note: func(s string) { t.Log(s) }, Status: func(string) {}}
+	return Says{Note: func(s string) { t.Log(s) }, Moment: func(s string) { t.Log(s) }, Status: func(string) {}}
 }
 
 // piped runs commands in a VM of v.

@@ -43,6 +43,9 @@ type Rig struct {
 	check    sync.Once // guards the rest
 	version  string    // of QEMU
 	checkErr error
+
+	kvmOnce sync.Once // guards kvm
+	kvm     error     // why it is of no use
 }
 
 // Agent is the agent's binary, built once.
@@ -81,7 +84,7 @@ func (r *Rig) qemuTarget(v kernels.Version, attach func(*qemu.Config), extra ...
 	conf := r.QEMU
 	w := &warm{images: r.Images}
 	t := Target{Name: v.String(), vm: true, entropy: r.Entropy, discard: w.discard, close: w.close}
-	if conf.Accel != "" && conf.Accel != "tcg" {
+	if conf.Accel != "" && conf.Accel != qemu.TCG && conf.Accel != qemu.Auto {
 		t.silent = fmt.Sprintf("-accel %s may not work on this machine; -accel tcg does everywhere", conf.Accel)
 	}
 	t.agent = func() string { return sum }
@@ -107,6 +110,9 @@ func (r *Rig) qemuTarget(v kernels.Version, attach func(*qemu.Config), extra ...
 			return err
 		}
 		sum, conf.Initrd = agent, img.Path
+		if conf.Accel, err = r.accel(ctx, conf, say.Moment); err != nil {
+			return err
+		}
 		if w.images != nil {
 			id, err := conf.Identity(r.version)
 			if err != nil {

@@ -28,6 +28,8 @@ const (
 	VMCrash   Verdict = report.VMCrash   // the VM ended with no panic: QEMU died or was killed
 	BootFail  Verdict = report.BootFail  // the kernel did not get as far as the agent, twice
 	Infra     Verdict = report.Infra     // this machine, not the kernel: no QEMU, no disk, no download
+
+	AccelUnusable Verdict = report.AccelUnusable // guests do not run under the accelerator that was asked for
 )
 
 // Held says whether v is what a case hopes for.

@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nlrig/nlrig/host/qemu"
 	"github.com/nlrig/nlrig/initramfs"
+	"github.com/nlrig/nlrig/kernels"
 )
 
 // warmTimeout bounds the start from an image, which takes a tenth of a second
@@ -107,6 +109,28 @@ func (w *warm) close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.forget()
+}
+
+// RemoveImages removes the warm images of v and returns the bytes that they
+// took.
+func (r *Rig) RemoveImages(v kernels.Version) (freed int64, err error) {
+	if r.Images == nil {
+		return 0, nil
+	}
+	for _, i := range r.Images.List() {
+		if entry, _, ok := cutLast(i.Name, "."); ok && entry == v.Entry() {
+			freed += i.Size
+			err = errors.Join(err, r.Images.Discard(i.Name))
+		}
+	}
+	return freed, err
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
 }
 
 // imageName is that of a kernel's image in such a VM. What may change under it,

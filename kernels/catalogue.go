@@ -115,7 +115,7 @@ func Open(o Options) (*Catalogue, error) {
 // Dir is the cache directory.
 func (c *Catalogue) Dir() string { return c.dir }
 
-func (c *Catalogue) path(v Version) string { return filepath.Join(c.dir, v.entry()) }
+func (c *Catalogue) path(v Version) string { return filepath.Join(c.dir, v.Entry()) }
 
 func (c *Catalogue) isOffline() bool {
 	c.mu.Lock()
@@ -135,7 +135,7 @@ func (c *Catalogue) here() []Version {
 			continue
 		}
 		m, err := readManifest(filepath.Join(c.dir, n.Name()))
-		if err == nil && m.Version.entry() == n.Name() {
+		if err == nil && m.Version.Entry() == n.Name() {
 			m.Version.Here = true
 			vs = append(vs, m.Version)
 		}
@@ -158,7 +158,7 @@ func (c *Catalogue) List(ctx context.Context) ([]Version, error) {
 	}
 	all := slices.Clone(here)
 	for _, v := range mirrored {
-		if !slices.ContainsFunc(here, func(h Version) bool { return h.entry() == v.entry() }) {
+		if !slices.ContainsFunc(here, func(h Version) bool { return h.Entry() == v.Entry() }) {
 			all = append(all, v)
 		}
 	}
@@ -179,7 +179,7 @@ func (c *Catalogue) Get(ctx context.Context, v Version, progress func(Progress))
 		return nil, fmt.Errorf("kernels: %s: %w", v, cachedir.DiskError(c.dir, err))
 	}
 	report := throttle(progress)
-	l, lockErr := cachedir.WaitLock(ctx, c.dir, v.entry(), func() {
+	l, lockErr := cachedir.WaitLock(ctx, c.dir, v.Entry(), func() {
 		c.log("%s: waiting for another nlrig that fetches it", v)
 		report(Progress{Phase: "wait"})
 	})
@@ -222,7 +222,7 @@ func (c *Catalogue) open(v Version) (*Kernel, error) {
 	}
 	m.Version.Here = true
 	k := &Kernel{Version: m.Version, PVH: m.PVH, PayloadErr: m.PayloadErr, KnowsBuiltin: m.KnowsBuiltin,
-		Entry: m.Version.entry(), dir: dir, catalogue: c}
+		Entry: m.Version.Entry(), dir: dir, catalogue: c}
 	for name, field := range map[string]*string{nameVMLinux: &k.VMLinux, nameBzImage: &k.BzImage, nameConfig: &k.Config} {
 		if _, ok := m.Files[name]; ok {
 			*field = filepath.Join(dir, name)
@@ -241,7 +241,7 @@ func (c *Catalogue) open(v Version) (*Kernel, error) {
 func (c *Catalogue) repair(v Version, wrong error, try func() error) error {
 	// The deadlines of what it runs bound it.
 	ctx := context.Background()
-	l, err := cachedir.WaitLock(ctx, c.dir, v.entry(), func() { c.log("%s: waiting for another nlrig that fetches it", v) })
+	l, err := cachedir.WaitLock(ctx, c.dir, v.Entry(), func() { c.log("%s: waiting for another nlrig that fetches it", v) })
 	if err != nil {
 		return errors.Join(wrong, cachedir.DiskError(c.dir, err))
 	}
@@ -258,7 +258,7 @@ func (c *Catalogue) repair(v Version, wrong error, try func() error) error {
 
 // fetch makes the entry of v, whose lock the caller holds.
 func (c *Catalogue) fetch(ctx context.Context, v Version, report func(Progress)) (err error) {
-	tmp := filepath.Join(c.dir, cachedir.TmpPrefix+v.entry())
+	tmp := filepath.Join(c.dir, cachedir.TmpPrefix+v.Entry())
 	if err := os.RemoveAll(tmp); err != nil {
 		return cachedir.DiskError(c.dir, err)
 	}
@@ -311,7 +311,7 @@ func (c *Catalogue) fetchDebian(ctx context.Context, v Version, b *builder, repo
 		if refreshErr != nil {
 			return v, errors.Join(err, refreshErr)
 		}
-		i := slices.IndexFunc(x.Versions, func(n Version) bool { return n.entry() == v.entry() })
+		i := slices.IndexFunc(x.Versions, func(n Version) bool { return n.Entry() == v.Entry() })
 		if i < 0 || x.Versions[i].Debian == v.Debian {
 			return v, err
 		}
@@ -376,13 +376,13 @@ func (c *Catalogue) Remove(ctx context.Context, v Version) (freed int64, err err
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
-	l, err := cachedir.WaitLock(ctx, c.dir, v.entry(), func() { c.log("%s: waiting for another nlrig that fetches it", v) })
+	l, err := cachedir.WaitLock(ctx, c.dir, v.Entry(), func() { c.log("%s: waiting for another nlrig that fetches it", v) })
 	if err != nil {
 		return 0, fmt.Errorf("kernels: remove %s: %w", v, cachedir.DiskError(c.dir, err))
 	}
 	defer l.Release()
 	// Away in one step, so that no half of it is ever found.
-	tmp := filepath.Join(c.dir, cachedir.TmpPrefix+v.entry())
+	tmp := filepath.Join(c.dir, cachedir.TmpPrefix+v.Entry())
 	err = os.RemoveAll(tmp)
 	if err == nil {
 		freed = cachedir.TreeSize(dir)

@@ -22,7 +22,7 @@ func (c *Catalogue) Headers(ctx context.Context, v Version) (string, error) {
 	if v.local() {
 		return "", fmt.Errorf("kernels: headers of %s: only Debian's kernels have a package of them", v)
 	}
-	name := "headers-" + v.entry()
+	name := "headers-" + v.Entry()
 	dir := filepath.Join(c.dir, name)
 	build := filepath.Join(dir, "usr", "src", "linux-headers-"+v.Release)
 	// The entry may be there, and an older one: the package's version tells.

@@ -82,7 +82,7 @@ func (c *Catalogue) Select(ctx context.Context, spec string) ([]Version, error) 
 		}
 		found = append(found, c.newest(all, "newest")...)
 		slices.SortFunc(found, compare)
-		found = slices.CompactFunc(found, func(a, b Version) bool { return a.entry() == b.entry() })
+		found = slices.CompactFunc(found, func(a, b Version) bool { return a.Entry() == b.Entry() })
 	case isRange:
 		if CompareVersions(from, to) > 0 && !within(from, to) {
 			return nil, fmt.Errorf("%w: range %s runs backwards", ErrSpec, base)

@@ -81,8 +81,8 @@ func (v Version) String() string {
 // "6.1" of "6.1.192".
 func (v Version) Series() string { return seriesOf(v.Version) }
 
-// entry is the name of the directory that holds the kernel in the cache.
-func (v Version) entry() string {
+// Entry is the name of the directory that holds the kernel in the cache.
+func (v Version) Entry() string {
 	if v.Hash != "" {
 		return v.Source + "-" + v.Hash[:24]
 	}

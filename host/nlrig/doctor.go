@@ -79,6 +79,14 @@ func doctor(ctx context.Context, args []string) error {
 			}
 		}
 	}
+	if rig.Images != nil {
+		var size int64
+		all := rig.Images.List()
+		for _, i := range all {
+			size += i.Size
+		}
+		ok("warm", "%d images of VMs, %.1f MB of at most %.0f; nlrig kernels rm removes them with their kernel", len(all), float64(size)/1e6, float64(qemu.DefaultMaxImages)/1e6)
+	}
 	if agent, err := rig.Agent(ctx); err != nil {
 		bad("agent", "%v", err)
 	} else {
@@ -89,10 +97,10 @@ func doctor(ctx context.Context, args []string) error {
 			ok("local", "network namespaces of the running kernel")
 		}
 	}
-	if _, err := os.Stat("/dev/kvm"); err == nil {
-		note("kvm", "/dev/kvm is there; -accel kvm uses it, and a boot is what shows whether it works")
+	if err := rig.TryKVM(ctx); err != nil {
+		note("kvm", "VMs run under TCG: %v", err)
 	} else {
-		note("kvm", "no /dev/kvm: VMs run under TCG")
+		ok("kvm", "a guest runs under it")
 	}
 	if !healthy {
 		return exit(host.ExitInfra)

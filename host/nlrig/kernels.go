@@ -128,7 +128,11 @@ func remove(ctx context.Context, rig *host.Rig, vs []kernels.Version) error {
 			errs = multierror.Append(errs, err)
 			continue
 		}
-		fmt.Printf("%v: %.1f MB freed\n", v, float64(freed)/1e6)
+		of, err := rig.RemoveImages(v)
+		if err != nil {
+			errs = multierror.Append(errs, err)
+		}
+		fmt.Printf("%v: %.1f MB freed\n", v, float64(freed+of)/1e6)
 	}
 	return errs.ErrorOrNil()
 }

@@ -151,7 +151,7 @@ func newFlags(name, synopsis string, o *options) *flag.FlagSet {
 }
 
 func (o *options) vmFlags(f *flag.FlagSet) {
-	f.StringVar(&o.accel, "accel", "tcg", "QEMU's `accelerator`: tcg, kvm, ...")
+	f.StringVar(&o.accel, "accel", qemu.Auto, "QEMU's `accelerator`: tcg, kvm, ..., or auto: kvm where a guest runs under it, else tcg")
 	f.StringVar(&o.binary, "qemu", qemu.Program, "QEMU's `program`")
 	f.BoolVar(&o.cold, "cold", false, "boot every VM, and neither use nor make warm images")
 	f.BoolVar(&o.entropy, "entropy", false, "give each VM a random pool of its own, where those of a warm image begin alike")

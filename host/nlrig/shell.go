@@ -98,7 +98,8 @@ func newSays() host.Says {
 		}
 	}
 	return host.Says{
-		Note: func(s string) { clear(); fmt.Fprintln(os.Stderr, s) },
+		Note:   func(s string) { clear(); fmt.Fprintln(os.Stderr, s) },
+		Moment: func(s string) { clear(); fmt.Fprintln(os.Stderr, s) },
 		Status: func(s string) {
 			clear()
 			if live {

@@ -25,10 +25,12 @@ const (
 	BootFail  = "boot-fail"  // the kernel did not get as far as the agent, twice
 	Infra     = "infra"      // this machine, not the kernel: no QEMU, no disk, no download
 	Missing   = "missing"    // none of the reports that were merged has it
+
+	AccelUnusable = "accel-unusable" // guests do not run under the accelerator that was asked for
 )
 
 // verdicts are all of them, in the order of a count.
-var verdicts = []string{Pass, Fail, Panic, Oops, Warn, Lockup, Hang, OOM, AgentLost, VMCrash, BootFail, Infra, Missing, ConfigMissing, Skip}
+var verdicts = []string{Pass, Fail, Panic, Oops, Warn, Lockup, Hang, OOM, AgentLost, VMCrash, BootFail, AccelUnusable, Infra, Missing, ConfigMissing, Skip}
 
 // Held says whether verdict is what a case hopes for.
 func Held(verdict string) bool { return verdict == Pass || skips(verdict) }
@@ -56,7 +58,7 @@ func ExitCode(verdicts []string) int {
 	code, passed := ExitHeld, false
 	for _, v := range verdicts {
 		switch {
-		case v == Infra || v == Missing || v == "":
+		case v == Infra || v == AccelUnusable || v == Missing || v == "":
 			return ExitInfra
 		case v == Pass:
 			passed = true
