@@ -89,7 +89,7 @@ type VM struct {
 // Expedited grace periods take a sixth from the cases of older kernels, which
 // wait for one wherever a device goes.
 const commandLine = "console=ttyS0 loglevel=6 panic=-1 unknown_nmi_panic" +
-	" cryptomgr.notests mitigations=off nokaslr no_timer_check random.trust_cpu=on pci=noacpi rcupdate.rcu_expedited=1 psi=0 GODEBUG=asyncpreemptoff=1"
+	" cryptomgr.notests mitigations=off nokaslr no_timer_check random.trust_cpu=on pci=noacpi rcupdate.rcu_expedited=1 psi=0"
 
 func (c *Config) args() []string {
 	accel := c.Accel
