@@ -41,6 +41,10 @@ type server struct {
 	kernel  local.Kernel
 	vm      *vm           // nil when the kernel is not ours
 	running atomic.Uint32 // the running case's ID, 0 for none
+	said    atomic.Bool   // hello
+	plays   chan *wire.Play
+	warm    chan struct{}                 // closed when the case that warms up has been played
+	told    atomic.Pointer[chan struct{}] // closed when the running case's result is out
 
 	mu    sync.Mutex // guards wants, next
 	wants map[uint32]chan *wire.Module
@@ -49,11 +53,23 @@ type server struct {
 	input chan *wire.Input // to the shell; holds one
 }
 
+// start starts the goroutines that are there for good, so that the image of a VM
+// has them.
+func (s *server) start() {
+	s.wants = make(map[uint32]chan *wire.Module)
+	s.input = make(chan *wire.Input, 1)
+	s.plays = make(chan *wire.Play, 1)
+	go func() {
+		for p := range s.plays {
+			s.play(p)
+		}
+	}()
+	go s.beat()
+}
+
 // serve waits to be woken, says hello and does what the host asks until the
 // stream ends. The host ends a VM.
 func (s *server) serve(hello *wire.Hello) error {
-	s.wants = make(map[uint32]chan *wire.Module)
-	s.input = make(chan *wire.Input, 1)
 	first, err := s.conn.Recv()
 	if err != nil {
 		return fmt.Errorf("host: %w", err)
@@ -70,7 +86,7 @@ func (s *server) serve(hello *wire.Hello) error {
 	if err := s.conn.Send(hello); err != nil {
 		return err
 	}
-	go s.beat()
+	s.said.Store(true)
 	for {
 		m, err := s.conn.Recv()
 		if err != nil {
@@ -78,7 +94,7 @@ func (s *server) serve(hello *wire.Hello) error {
 		}
 		switch m := m.(type) {
 		case *wire.Play:
-			go s.play(m)
+			s.plays <- m
 		case *wire.Module:
 			s.mu.Lock()
 			c := s.wants[m.ID]
@@ -108,6 +124,9 @@ func (s *server) serve(hello *wire.Hello) error {
 
 func (s *server) beat() {
 	for range time.Tick(heartbeat) {
+		if !s.said.Load() {
+			continue
+		}
 		s.readLog(beatRecords)
 		if s.conn.Send(&wire.Heartbeat{Case: s.running.Load()}) != nil {
 			return
@@ -122,7 +141,7 @@ func (s *server) readLog(limit int) {
 	}
 	id := s.running.Load()
 	s.vm.log.drain(limit, func(r record) {
-		if s.vm.wanted(id, r) {
+		if s.vm.wanted(id, r) && s.said.Load() {
 			// A host that is gone is noticed by serve.
 			_ = s.conn.Send(&wire.Kmsg{Case: id, Priority: r.priority, User: r.user, Text: r.text})
 		}
@@ -130,6 +149,9 @@ func (s *server) readLog(limit int) {
 }
 
 func (s *server) play(p *wire.Play) {
+	told := make(chan struct{})
+	defer close(told)
+	s.told.Store(&told)
 	s.readLog(allRecords) // what is from before the case
 	s.running.Store(p.ID)
 	if s.vm != nil {
@@ -141,8 +163,16 @@ func (s *server) play(p *wire.Play) {
 		s.vm.end(r)
 	}
 	s.running.Store(0)
+	if !s.said.Load() {
+		close(s.warm) // there is nobody to tell yet
+		return
+	}
 	_ = s.conn.Send(r)
 }
+
+// untilTold keeps the namespace of a case until its result is out: the kernel
+// takes longer to take it down than to play.
+func (s *server) untilTold() <-chan struct{} { return *s.told.Load() }
 
 func (s *server) result(p *wire.Play) *wire.Result {
 	r := &wire.Result{Case: p.ID}
@@ -282,6 +312,7 @@ func helloOf(agent string) *wire.Hello {
 // descriptor 3. The kernel's log and its modules are not touched.
 func ServeProcess() error {
 	s := &server{conn: wire.NewConn(wire.Guest, port(3))}
+	s.start()
 	err := s.serve(helloOf(""))
 	if errors.Is(err, io.EOF) {
 		return nil // the host is gone

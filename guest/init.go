@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -47,15 +48,19 @@ func Init() error {
 		return fmt.Errorf("modprobe socket: %w", err)
 	}
 	s.kernel.Entered = vm.entered
+	s.kernel.Until = s.untilTold
+	s.start()
 	hello := helloOf(string(sum))
 	hello.Tainted = vm.tainted()
 	image := os.Getenv(layout.WarmUp) != ""
 	if image {
 		s.warmUp()
 	}
+	vm.begin(firstCase)
 	s.kernel.Prepare()
 	if image {
-		time.Sleep(settle)
+		settle()
+		s.readLog(allRecords)
 	}
 	// The host sees the port open, and takes the VM to be ready for its image.
 	fd, err := openPort()
@@ -66,6 +71,10 @@ func Init() error {
 	hello.Started, hello.Loaded, hello.Ready = started, loaded, monotonic()
 	return s.serve(hello)
 }
+
+// firstCase is the number that the host gives to the first case of a VM, whose
+// namespace is made ahead.
+const firstCase = 1
 
 // warmText is a case that finds nothing out.
 const warmText = `# Warms up.
@@ -82,16 +91,44 @@ collect s ...
 // is in the image of the VM: pages, threads, caches. It takes as long as it
 // saves, so that a VM without an image goes without.
 func (s *server) warmUp() {
-	s.vm.begin(1)
-	r := s.result(&wire.Play{Name: "warm", Text: []byte(warmText)})
-	s.vm.end(r)
-	s.readLog(allRecords)
+	spareThreads()
+	s.warm = make(chan struct{})
+	s.plays <- &wire.Play{ID: 1, Name: "warm", Text: []byte(warmText)}
+	<-s.warm
 	s.vm.undead() // waits
-	s.vm.begin(0)
 }
 
-// settle is how long the kernel's workers may take for what was done last.
-const settle = 50 * time.Millisecond
+// spareThreads leaves the runtime with threads that wait for work. Else it would
+// make them in each VM anew, whenever one blocks in the kernel.
+func spareThreads() {
+	const n = 3
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			// Not time.Sleep, which keeps no thread.
+			_ = unix.Nanosleep(&unix.Timespec{Nsec: 50e6}, nil)
+		})
+	}
+	all.Wait()
+}
+
+// settle waits until the kernel's workers have done what they put off at boot:
+// the last is the calibration of the TSC, a second after its clock began, with
+// which tsc takes over from tsc-early.
+func settle() {
+	for deadline := time.Now().Add(settleTimeout); time.Now().Before(deadline); {
+		time.Sleep(50 * time.Millisecond)
+		if name, err := os.ReadFile(clocksource); err != nil || string(name) == "tsc\n" {
+			break
+		}
+	}
+	time.Sleep(50 * time.Millisecond)
+}
+
+const (
+	settleTimeout = 2000 * time.Millisecond
+	clocksource   = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+)
 
 // awake makes a VM that was started from its memory one of its own.
 func awake(w *wire.Wake) error {

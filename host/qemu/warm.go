@@ -46,7 +46,7 @@ const DefaultMaxImages = 6 << 30
 
 // imageFormat changes with what is written, and with what the agent has done
 // before it waits to be woken.
-const imageFormat = 1
+const imageFormat = 2
 
 const (
 	nameImage  = "image.json"
@@ -265,6 +265,9 @@ func (s *Images) Make(ctx context.Context, name string, id Identity, c Config, t
 		why = vm.qmp.awaitPort(time.Now().Add(timeout))
 	}
 	if why == nil {
+		// The agent is on its way into the read that will wake it, and its
+		// runtime gives the processor to another thread.
+		time.Sleep(restTime)
 		why = vm.save(m.image.state)
 	}
 	if why != nil {
@@ -493,6 +496,9 @@ func (vm *VM) ignoreShared(deadline time.Time) error {
 
 // restoreTimeout bounds QEMU's own start, on a machine that may be busy.
 const restoreTimeout = 20 * time.Second
+
+// restTime is what a guest takes to have nothing to do.
+const restTime = 100 * time.Millisecond
 
 // saveTimeout bounds the writing of a third of a megabyte.
 const saveTimeout = 10 * time.Second

@@ -33,9 +33,13 @@ type Kernel struct {
 	// Entered, if not nil, is called in each fresh namespace, on its thread,
 	// before the case's first step.
 	Entered func()
+	// Until, if not nil, is called for each case. Its namespace is taken down
+	// when the channel is closed.
+	Until func() <-chan struct{}
 
 	running atomic.Uint64 // thread<<32 | line
 	spare   atomic.Pointer[chan job]
+	buf     atomic.Pointer[[]byte] // of a case that has ended, for the next
 }
 
 // Play plays the case. A *nlcase.NeedError says that it cannot be played here,
@@ -142,6 +146,7 @@ type job struct {
 	setup nlcase.Setup
 	f     func(nlcase.Net)
 	done  chan<- error
+	until <-chan struct{} // nil for at once
 }
 
 // Prepare makes the namespace of the next case, which starts the sooner.
@@ -157,7 +162,10 @@ func (k *Kernel) Prepare() {
 // errors are *NamespaceError.
 func (k *Kernel) Net(s nlcase.Setup, f func(nlcase.Net)) error {
 	done := make(chan error, 1)
-	j := job{s, f, done}
+	j := job{setup: s, f: f, done: done}
+	if k.Until != nil {
+		j.until = k.Until()
+	}
 	if spare := k.spare.Swap(nil); spare != nil {
 		*spare <- j
 		return <-done
@@ -186,6 +194,10 @@ func (k *Kernel) thread(jobs <-chan job, ready func()) {
 		return
 	}
 	err := unix.Unshare(unix.CLONE_NEWNET)
+	if err == nil && k.Entered != nil {
+		k.Entered()
+	}
+	deepen()
 	ready()
 	j := <-jobs
 	if err != nil {
@@ -193,19 +205,36 @@ func (k *Kernel) thread(jobs <-chan job, ready func()) {
 		return
 	}
 	j.done <- k.inNamespace(j.setup, j.f)
+	if j.until != nil {
+		<-j.until
+	}
+}
+
+// deepen has the goroutine's stack grow to what a case needs, ahead of the case.
+//
+//go:noinline
+func deepen() {
+	var room [32 << 10]byte
+	for i := 0; i < len(room); i += 4096 {
+		room[i] = 1
+	}
+	runtime.KeepAlive(&room[0])
 }
 
 func (k *Kernel) inNamespace(s nlcase.Setup, f func(nlcase.Net)) error {
-	if k.Entered != nil {
-		k.Entered()
-	}
 	if s.NoCaps {
 		if err := dropCaps(); err != nil {
 			return &NamespaceError{"capset", err}
 		}
 	}
-	t := &thread{faults: k.AllowFaults, dropped: s.NoCaps, buf: make([]byte, maxDatagram), at: -1}
+	buf := k.buf.Swap(nil)
+	if buf == nil {
+		b := make([]byte, maxDatagram)
+		buf = &b
+	}
+	t := &thread{faults: k.AllowFaults, dropped: s.NoCaps, buf: *buf, at: -1}
 	defer t.close()
+	defer k.buf.Store(buf)
 	f(&netns{thread: t, fd: -1})
 	return nil
 }
