@@ -5,6 +5,8 @@ package host
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -66,6 +68,28 @@ func TestImageOfNoUse(t *testing.T) {
 			require.NoError(t, os.WriteFile(file, f(bytes.Clone(b)), 0o600))
 		}
 	}
+	// rewrite changes the header, which is whole again then.
+	rewrite := func(f func(map[string]any)) func(t *testing.T, rig *Rig, dir string) {
+		return edit("image.json", func(b []byte) []byte {
+			_, body, _ := bytes.Cut(b, []byte("\n"))
+			var h map[string]any
+			if err := json.Unmarshal(body, &h); err != nil {
+				panic(err)
+			}
+			f(h)
+			body, err := json.Marshal(h)
+			if err != nil {
+				panic(err)
+			}
+			return fmt.Appendf(nil, "%x\n%s", sha256.Sum256(body), body)
+		})
+	}
+	header := func(name string, value any) func(t *testing.T, rig *Rig, dir string) {
+		return rewrite(func(h map[string]any) { h[name] = value })
+	}
+	identity := func(name string) func(t *testing.T, rig *Rig, dir string) {
+		return rewrite(func(h map[string]any) { h["Identity"].(map[string]any)[name] = "was another" })
+	}
 	flip := func(b []byte) []byte { b[len(b)/2] ^= 1; return b }
 	cut := func(b []byte) []byte { return b[:len(b)/2] }
 	for _, x := range []struct {
@@ -81,6 +105,13 @@ func TestImageOfNoUse(t *testing.T) {
 		{"the memory is gone", "removed", func(t *testing.T, rig *Rig, dir string) {
 			require.NoError(t, os.Remove(filepath.Join(dir, "memory")))
 		}},
+		{"the state is gone", "removed", func(t *testing.T, rig *Rig, dir string) {
+			require.NoError(t, os.Remove(filepath.Join(dir, "state")))
+		}},
+		{"another format", "format", header("Format", 1)},
+		{"kernel upgraded", "another kernel", identity("Kernel")},
+		{"agent changed", "another agent", identity("Initrd")},
+		{"VM configured otherwise", "another configuration", identity("VM")},
 		{"another QEMU", "another QEMU", func(t *testing.T, rig *Rig, dir string) {
 			// The same program under a name that the image's name does not
 			// tell apart: a wrapper that has changed since.
@@ -110,6 +141,29 @@ func TestImageOfNoUse(t *testing.T) {
 			assert.Empty(t, p.said)
 		})
 	}
+}
+
+// An image that is removed while VMs start from it, over and over, costs boots and
+// no verdict.
+func TestImageEvicted(t *testing.T) {
+	rig := ownImages(t)
+	rig.Images.Max = 1 // any other image is one too many
+	list := parseCases(t, [2]string{"fine", fine})
+	var wg sync.WaitGroup
+	for _, spec := range []string{"6.1", "6.12"} {
+		for range 2 {
+			wg.Go(func() {
+				own := &Rig{Catalogue: rig.Catalogue, Dir: rig.Dir, Images: rig.Images}
+				for range 2 {
+					c := (&Runner{Slots: 2}).Run(t.Context(), qemuTargets(t, own, spec), list)[0]
+					assert.Equal(t, Pass, c.Outcomes[0].Verdict, c.Outcomes[0].Reason)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	playFine(t, rig, "5.10")
+	assert.Len(t, rig.Images.List(), 1, "the others were evicted")
 }
 
 // A case does the same in a VM that was booted, in one that was started from an

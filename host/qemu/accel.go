@@ -3,6 +3,7 @@
 package qemu
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -23,9 +24,6 @@ const (
 	TCG  = "tcg"
 )
 
-// kvmDevice is what KVM is used through.
-const kvmDevice = "/dev/kvm"
-
 // bannerTimeout is how long a kernel may take to its first line under KVM,
 // where it needs some tens of milliseconds.
 const bannerTimeout = 3 * time.Second
@@ -33,7 +31,11 @@ const bannerTimeout = 3 * time.Second
 // Probes remembers, in a directory, under which accelerators guests ran. That a
 // device is there, or that QEMU starts, says nothing: there are machines where
 // it does and the guest stands still.
-type Probes struct{ Dir string }
+type Probes struct {
+	Dir string
+	// Device is what KVM is used through; empty for /dev/kvm.
+	Device string
+}
 
 // ErrNoKVM is KVM's where there is nothing to be tried.
 var ErrNoKVM = errors.New("KVM cannot be used here")
@@ -42,7 +44,7 @@ var ErrNoKVM = errors.New("KVM cannot be used here")
 // where that is not known yet for this machine and c's QEMU, of the given
 // version, and says so.
 func (p Probes) KVM(ctx context.Context, c Config, version string) (fresh bool, err error) {
-	f, err := os.OpenFile(kvmDevice, os.O_RDWR, 0)
+	f, err := os.OpenFile(cmp.Or(p.Device, "/dev/kvm"), os.O_RDWR, 0)
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", ErrNoKVM, err)
 	}

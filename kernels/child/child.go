@@ -74,13 +74,13 @@ func (p *Process) Within(d time.Duration) bool {
 	}
 }
 
-// End kills p if it runs and waits for it.
+// End kills p and what it has started, if it runs, and waits for it.
 func (p *Process) End() {
 	select {
 	case <-p.Done:
 	default:
 		p.ended = true
-		_ = p.Cmd.Process.Kill() // it may have just ended
+		_ = syscall.Kill(-p.Cmd.Process.Pid, syscall.SIGKILL) // it may have just ended
 		<-p.Done
 	}
 }
