@@ -7,13 +7,14 @@ import (
 
 // Flags of a struct nlmsghdr that the codec itself has a use for.
 const (
-	FlagRequest = 0x1
-	FlagMulti   = 0x2
-	FlagAck     = 0x4
-	FlagRoot    = 0x100
-	FlagMatch   = 0x200
-	FlagCapped  = 0x100 // of an ack
-	FlagAckTLVs = 0x200 // of an ack
+	FlagRequest  = 0x1
+	FlagMulti    = 0x2
+	FlagAck      = 0x4
+	FlagDumpIntr = 0x10
+	FlagRoot     = 0x100
+	FlagMatch    = 0x200
+	FlagCapped   = 0x100 // of an ack
+	FlagAckTLVs  = 0x200 // of an ack
 )
 
 type flagName struct {

@@ -17,7 +17,9 @@ const (
 // Netlink protocols.
 const (
 	Route     = 0
+	Usersock  = 2
 	SockDiag  = 4
+	FibLookup = 10
 	Netfilter = 12
 	Uevent    = 15
 	Generic   = 16

@@ -1,0 +1,359 @@
+package emulated
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nlrig/nlrig/vmtest/nlcase"
+	"github.com/nlrig/nlrig/vmtest/nlmsg"
+)
+
+// Kernel is a kernel's netlink core: the protocols, their sockets and the state
+// that they answer from, in any number of network namespaces. New boots one. It can
+// be used by any number of goroutines.
+//
+// Locks are taken in this order, as in the kernel: a socket's cbMutex, cbLock,
+// genlMutex, rtnlMutex, nlTable, a socket's mu.
+type Kernel struct {
+	release string
+	version version
+	trace   *tracer // nil for none
+
+	nlTable   sync.RWMutex // nl_table_lock: guards protocols, sockets and what Socket says
+	protocols [maxLinks]protocol
+	sockets   map[sockKey]*Socket
+
+	rtnlMutex    sync.Mutex // guards what rtnetlink answers from, of every namespace
+	rtnlHandlers map[handlerKey]rtnlLink
+	linkOps      []*rtnlLinkOps
+	notifiers    []netdevNotifier // netdev_chain
+
+	cbLock    sync.RWMutex // guards families
+	genlMutex sync.Mutex   // one operation of a family that is not parallel at a time
+	families  map[uint16]*genlFamily
+	genlGroup uint32 // that the next family's groups begin with
+
+	pernet []pernetOperations
+	nets   sync.Mutex // guards inos and pids
+	ino    int
+
+	init    *task // the kernel's own
+	initNet *netns
+}
+
+// pernetOperations are run for each namespace (include/net/net_namespace.h struct
+// pernet_operations).
+type pernetOperations struct {
+	name string
+	init func(*netns) errno
+	exit func(*netns)
+}
+
+// New boots a kernel that answers as release does: "6.12", which is the newest of
+// its series, or "6.12.94". It is an error where nothing is known of the series.
+func New(release string) (*Kernel, error) {
+	v, err := parseVersion(release)
+	if err == nil {
+		err = v.known(release)
+	}
+	if err != nil {
+		return nil, err
+	}
+	k := &Kernel{
+		release:      release,
+		version:      v,
+		sockets:      map[sockKey]*Socket{},
+		rtnlHandlers: map[handlerKey]rtnlLink{},
+		families:     map[uint16]*genlFamily{},
+	}
+	k.init = &task{k: k, caps: true, born: true, user: &userNS{}}
+	k.boot()
+	k.initNet = k.newNetns(k.init.user)
+	return k, nil
+}
+
+// boot is what the kernel's initcalls register, in their order
+// (include/linux/init.h).
+func (k *Kernel) boot() {
+	k.netlinkProtoInit() // core_initcall
+	k.genlInit()
+	k.usersockInit()
+	k.subsystems()
+}
+
+// netlinkProtoInit is net/netlink/af_netlink.c netlink_proto_init.
+func (k *Kernel) netlinkProtoInit() {
+	defer k.enter("netlink_proto_init")()
+	k.rtnetlinkInit()
+}
+
+// registerPernetSubsys is net/core/net_namespace.c register_pernet_subsys.
+func (k *Kernel) registerPernetSubsys(ops pernetOperations) {
+	defer k.enter("register_pernet_subsys")()
+	for _, o := range k.pernet {
+		if o.name == ops.name {
+			panic("emulated: " + ops.name + " is registered twice")
+		}
+	}
+	k.pernet = append(k.pernet, ops)
+}
+
+// usersockInit makes the entries of protocols that users talk to each other with, or
+// that only exist (net/netlink/af_netlink.c netlink_add_usersock_entry,
+// lib/kobject_uevent.c uevent_net_init, net/ipv4/fib_frontend.c nl_fib_lookup_init).
+func (k *Kernel) usersockInit() {
+	k.protocols[nlmsg.Usersock] = protocol{registered: 1, groups: 32, flags: cfgNonrootSend, members: map[*Socket]struct{}{}}
+	ack := func(skb *skBuff) {
+		k.netlinkRcvSkb(skb, func(*skBuff, *nlmsghdr, *extAck) errno { return 0 })
+	}
+	k.registerPernetSubsys(pernetOperations{name: "uevent", init: func(n *netns) errno {
+		k.netlinkKernelCreate(n, nlmsg.Uevent, netlinkKernelCfg{groups: 1, flags: cfgNonrootRecv, input: ack})
+		return 0
+	}})
+	k.registerPernetSubsys(pernetOperations{name: "fib_lookup", init: func(n *netns) errno {
+		k.netlinkKernelCreate(n, nlmsg.FibLookup, netlinkKernelCfg{input: func(*skBuff) {}})
+		return 0
+	}})
+}
+
+// Release is what New was given.
+func (k *Kernel) Release() string { return k.release }
+
+// userNS is a user namespace (include/linux/user_namespace.h).
+type userNS struct{ parent *userNS }
+
+// opened says that the task had a capability when it opened its socket, which it
+// had if it ever did (net/core/sock.c file_ns_capable).
+func (t *task) opened(user *userNS) bool {
+	for u := user; u != nil; u = u.parent {
+		if u == t.user {
+			return t.born
+		}
+	}
+	return false
+}
+
+// task is who makes system calls: a process, and what it may do.
+type task struct {
+	k        *Kernel
+	pid      uint32
+	uid, gid uint32
+	user     *userNS
+
+	mu   sync.Mutex
+	caps bool           // it has all capabilities in user
+	born bool           // it had when it began
+	fds  map[int]*netns // its descriptors of namespaces
+}
+
+// has says that the task has its capabilities.
+func (t *task) has() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.caps
+}
+
+// nsCapable says that the task may do to what belongs to user whatever takes a
+// capability (kernel/capability.c ns_capable).
+func (t *task) nsCapable(user *userNS) bool {
+	for u := user; u != nil; u = u.parent {
+		if u == t.user {
+			return t.has()
+		}
+	}
+	return false
+}
+
+// byFd is the namespace behind a descriptor (net/core/net_namespace.c
+// get_net_ns_by_fd).
+func (t *task) byFd(fd int) (*netns, errno) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := t.fds[fd]; n != nil {
+		return n, 0
+	}
+	return nil, nlmsg.EBADF
+}
+
+// firstPid is the process ID of whoever plays a case, and firstFd its first
+// descriptor of a namespace.
+const (
+	firstPid = 100
+	firstFd  = 7
+)
+
+// pidExists says whether a process has the ID.
+func (k *Kernel) pidExists(pid uint32) bool { return pid == 0 || pid == 1 || pid == firstPid }
+
+// netns is a network namespace (include/net/net_namespace.h struct net).
+type netns struct {
+	k    *Kernel
+	ino  int
+	user *userNS
+
+	kernelSocks []*Socket // nl_table's lock
+	users       map[*Socket]struct{}
+	closed      bool
+
+	state netState // rtnl_mutex guards it
+
+	ids   sync.Mutex // guards peers
+	peers map[int]*netns
+}
+
+// newNetns is net/core/net_namespace.c copy_net_ns.
+func (k *Kernel) newNetns(user *userNS) *netns {
+	k.nets.Lock()
+	k.ino++
+	n := &netns{k: k, ino: k.ino, user: user, users: map[*Socket]struct{}{}, peers: map[int]*netns{}}
+	k.nets.Unlock()
+	for _, o := range k.pernet {
+		if o.init == nil {
+			continue
+		}
+		if err := o.init(n); err != 0 {
+			panic(fmt.Sprintf("emulated: %s: cannot initialise a namespace: %v", o.name, err))
+		}
+	}
+	return n
+}
+
+// cleanup takes a namespace down (net/core/net_namespace.c cleanup_net).
+func (k *Kernel) cleanup(n *netns) {
+	k.nlTable.RLock()
+	var left []*Socket
+	for sk := range n.users {
+		left = append(left, sk)
+	}
+	k.nlTable.RUnlock()
+	for _, sk := range left {
+		sk.Close()
+	}
+	for i := len(k.pernet) - 1; i >= 0; i-- {
+		if o := k.pernet[i]; o.exit != nil {
+			o.exit(n)
+		}
+	}
+	k.nlTable.RLock()
+	socks := n.kernelSocks
+	k.nlTable.RUnlock()
+	for i := len(socks) - 1; i >= 0; i-- {
+		k.netlinkKernelRelease(socks[i])
+	}
+}
+
+// kernelSock is the kernel's socket of a protocol.
+func (n *netns) kernelSock(proto int) *Socket { return n.k.netlinkLookup(n, proto, 0) }
+
+// forget drops a socket that is being closed; nl_table is locked.
+func (n *netns) forget(sk *Socket) { delete(n.users, sk) }
+
+// peer2id is the number that n has for another namespace
+// (net/core/net_namespace.c peernet2id).
+func (n *netns) peer2id(peer *netns) (id int, ok bool) {
+	n.ids.Lock()
+	defer n.ids.Unlock()
+	for id, p := range n.peers {
+		if p == peer {
+			return id, true
+		}
+	}
+	return 0, false
+}
+
+// Net calls f with a namespace that is gone when f has returned.
+func (k *Kernel) Net(s nlcase.Setup, f func(nlcase.Net)) error {
+	t := &task{k: k, pid: firstPid, caps: !s.NoCaps, born: !s.NoCaps, user: k.init.user, fds: map[int]*netns{}}
+	if s.UserNS {
+		t.user = &userNS{parent: k.init.user}
+	}
+	n := &Netns{task: t, net: k.newNetns(t.user)}
+	defer n.Close()
+	f(n)
+	return nil
+}
+
+// Netns is a network namespace, and the process in it that makes the calls.
+type Netns struct {
+	task *task
+	net  *netns
+	more []*netns // that Netns made
+}
+
+// NewNetns makes a namespace for a process with all capabilities. Close takes it
+// down.
+func (k *Kernel) NewNetns() *Netns {
+	return &Netns{task: &task{k: k, pid: firstPid, caps: true, born: true, user: k.init.user, fds: map[int]*netns{}}, net: k.newNetns(k.init.user)}
+}
+
+// Close closes the sockets that are open in the namespace, and takes down it and
+// those that Netns made.
+func (n *Netns) Close() {
+	for i := len(n.more) - 1; i >= 0; i-- {
+		n.net.k.cleanup(n.more[i])
+	}
+	n.net.k.cleanup(n.net)
+}
+
+// Socket is socket(AF_NETLINK, typ, proto). The socket's type is *Socket.
+func (n *Netns) Socket(typ, proto int) (nlcase.Socket, errno) {
+	sk, err := n.open(typ, proto)
+	if err != 0 {
+		return nil, err
+	}
+	return sk, 0
+}
+
+func (n *Netns) open(typ, proto int) (*Socket, errno) {
+	k := n.net.k
+	sk, err := k.netlinkCreate(n.net, n.task, typ, proto)
+	if err != 0 {
+		return nil, err
+	}
+	k.nlTable.Lock()
+	n.net.users[sk] = struct{}{}
+	k.nlTable.Unlock()
+	return sk, 0
+}
+
+// Netns makes another namespace. Its descriptor is the process's.
+func (n *Netns) Netns() (nlcase.Net, int, errno) {
+	t := n.task
+	if !t.nsCapable(t.user) {
+		return nil, 0, nlmsg.EPERM
+	}
+	other := n.net.k.newNetns(t.user)
+	n.more = append(n.more, other)
+	t.mu.Lock()
+	fd := firstFd + len(t.fds)
+	t.fds[fd] = other
+	t.mu.Unlock()
+	return &Netns{task: t, net: other}, fd, 0
+}
+
+// Drop takes all capabilities from the process.
+func (n *Netns) Drop() errno {
+	n.task.mu.Lock()
+	n.task.caps = false
+	n.task.mu.Unlock()
+	return 0
+}
+
+// IfIndex is SIOCGIFINDEX (net/core/dev_ioctl.c).
+func (n *Netns) IfIndex(name string) (int, errno) {
+	n.net.k.rtnlMutex.Lock()
+	defer n.net.k.rtnlMutex.Unlock()
+	if d := n.net.devGetByName(name); d != nil {
+		return d.index, 0
+	}
+	return 0, nlmsg.ENODEV
+}
+
+// Sleep only lets senders go on that wait: nothing here takes time.
+func (n *Netns) Sleep(d time.Duration) { time.Sleep(min(d, time.Millisecond)) }
+
+// WriteFile, Spin and Exit are for the breaking of a kernel, and are not allowed.
+func (n *Netns) WriteFile(string, []byte) errno { return nlmsg.EPERM }
+func (n *Netns) Spin() errno                    { return nlmsg.EPERM }
+func (n *Netns) Exit() errno                    { return nlmsg.EPERM }
