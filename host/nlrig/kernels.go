@@ -36,12 +36,9 @@ func kernelsCommand(ctx context.Context, args []string) error {
 	if spec == "" {
 		spec = "all"
 	}
-	vs, local, err := versions(ctx, rig.Catalogue, spec)
+	vs, err := versions(ctx, rig.Catalogue, spec, verb)
 	if err != nil {
 		return err
-	}
-	if local {
-		return misuse("local is the running kernel: there is nothing to %s", verb)
 	}
 	switch verb {
 	case "list":

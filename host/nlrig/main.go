@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +42,8 @@ KERNELS is a list with commas:
 	6.12.43..6.12.95  all versions between
 	newest, all, default (5.10, 6.1, 6.12 and the newest)
 	local             the running kernel, in a network namespace
+	emulated          no kernel, but nlrig's own model of the newest: no VM
+	emulated@6.12     the model of a series' newest, or of 6.12.94
 	file:PATH[,modules=DIR][,config=FILE]   a bzImage or a vmlinux
 	deb:PATH          a Debian package of a kernel
 
@@ -195,45 +198,80 @@ func (o *options) rig(say func(format string, args ...any)) (*host.Rig, error) {
 	}, nil
 }
 
-// versions turns a -k into kernels, each once, and says whether local is
-// among them.
-func versions(ctx context.Context, c *kernels.Catalogue, spec string) (vs []kernels.Version, local bool, err error) {
+// choice is one kernel of a -k: one that is to be had, or, by its name, one
+// that is of this machine or of nlrig itself.
+type choice struct {
+	version kernels.Version
+	name    string // local, emulated, emulated@6.12; else empty
+}
+
+// choose turns a -k into kernels, each once.
+func choose(ctx context.Context, c *kernels.Catalogue, spec string) ([]choice, error) {
 	specs := kernels.Split(spec)
 	if len(specs) == 0 {
-		return nil, false, misuse("-k names no kernel")
+		return nil, misuse("-k names no kernel")
 	}
+	var all []choice
 	seen := map[string]bool{}
+	add := func(name string, x choice) {
+		if !seen[name] {
+			seen[name] = true
+			all = append(all, x)
+		}
+	}
 	for _, e := range specs {
-		if e == "local" {
-			local = true
+		if e == "local" || strings.HasPrefix(e, "emulated") {
+			add(e, choice{name: e})
 			continue
 		}
 		some, err := c.Select(ctx, e)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		for _, v := range some {
-			if !seen[v.String()] {
-				seen[v.String()] = true
-				vs = append(vs, v)
-			}
+			add(v.String(), choice{version: v})
 		}
 	}
-	return vs, local, nil
+	return all, nil
+}
+
+// versions turns a -k into kernels that boot in a VM; what is what they are
+// wanted for.
+func versions(ctx context.Context, c *kernels.Catalogue, spec, what string) ([]kernels.Version, error) {
+	all, err := choose(ctx, c, spec)
+	if err != nil {
+		return nil, err
+	}
+	var vs []kernels.Version
+	for _, x := range all {
+		if x.name != "" {
+			return nil, misuse("%s is %s: there is nothing to %s", x.name, map[bool]string{true: "the running kernel", false: "a part of nlrig"}[x.name == "local"], what)
+		}
+		vs = append(vs, x.version)
+	}
+	return vs, nil
 }
 
 // targets are the kernels of a -k, ready to be played on.
 func (o *options) targets(ctx context.Context, rig *host.Rig, spec string) ([]host.Target, error) {
-	vs, local, err := versions(ctx, rig.Catalogue, spec)
+	all, err := choose(ctx, rig.Catalogue, spec)
 	if err != nil {
 		return nil, err
 	}
 	var targets []host.Target
-	for _, v := range vs {
-		targets = append(targets, rig.QEMUTarget(v))
-	}
-	if local {
-		targets = append(targets, rig.LocalTarget())
+	for _, x := range all {
+		switch {
+		case x.name == "local":
+			targets = append(targets, rig.LocalTarget())
+		case x.name != "":
+			t, err := host.EmulatedTarget(x.name)
+			if err != nil {
+				return nil, err
+			}
+			targets = append(targets, t)
+		default:
+			targets = append(targets, rig.QEMUTarget(x.version))
+		}
 	}
 	return targets, nil
 }

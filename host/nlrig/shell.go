@@ -76,12 +76,10 @@ func oneKernel(ctx context.Context, c *kernels.Catalogue, spec string) (kernels.
 		}
 		spec = "newest"
 	}
-	vs, local, err := versions(ctx, c, spec)
+	vs, err := versions(ctx, c, spec, "run a shell in")
 	switch {
 	case err != nil:
 		return kernels.Version{}, err
-	case local:
-		return kernels.Version{}, misuse("-k local: a shell of the running kernel is at hand; name a kernel for a VM")
 	case len(vs) != 1:
 		return kernels.Version{}, misuse("-k %s is %d kernels; a shell runs on one", spec, len(vs))
 	}

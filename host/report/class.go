@@ -84,22 +84,38 @@ func (r *Report) Sort() {
 
 // compareKernels orders by release. What -k was given is it for Debian's
 // kernels, whose uname -r does not count stable releases (6.1.0-56-amd64 is
-// 6.1.192); uname -r is it for all others.
+// 6.1.192); uname -r is it for all others. An emulated kernel comes after the
+// real one.
 func compareKernels(a, b Kernel) int {
-	rank := func(k Kernel) (int, release) {
+	rank := func(k Kernel) (int, release, string) {
 		if k.Name == "local" {
-			return 2, release{}
+			return 2, release{}, ""
 		}
-		for _, s := range []string{k.Name, k.Release} {
+		from, of := []string{k.Name, k.Release}, ""
+		if asked, ok := Emulated(k.Name); ok {
+			from, of = []string{k.Release, asked}, "emulated"
+		}
+		for _, s := range from {
 			if v, ok := parseRelease(s); ok {
-				return 0, v
+				return 0, v, of
 			}
 		}
-		return 1, release{}
+		return 1, release{}, of
 	}
-	ra, va := rank(a)
-	rb, vb := rank(b)
-	return cmp.Or(cmp.Compare(ra, rb), va.compare(vb), cmp.Compare(a.Name, b.Name))
+	ra, va, ea := rank(a)
+	rb, vb, eb := rank(b)
+	return cmp.Or(cmp.Compare(ra, rb), va.compare(vb), cmp.Compare(ea, eb), cmp.Compare(a.Name, b.Name))
+}
+
+// Emulated says whether a kernel's name is that of an emulated one, and gives
+// the release in it, "" for the newest.
+func Emulated(name string) (release string, ok bool) {
+	rest, ok := strings.CutPrefix(name, "emulated")
+	if rest == "" {
+		return "", ok
+	}
+	release, ok = strings.CutPrefix(rest, "@")
+	return release, ok && release != ""
 }
 
 // release is 6.13.2 or 6.13-rc3.

@@ -73,6 +73,15 @@ func TestSort(t *testing.T) {
 	assert.Equal(t, "5.10.200 6.1.9 6.1.9/amd64 6.1.192 file:/k 6.13-rc3 6.13~rc10 6.13 file:/unbooted local", strings.Join(names, " "))
 	assert.Equal(t, "A.B.B.B.B.B.B.B.B.C.", letters(r.Cases[0]))
 	assert.NoError(t, r.check())
+
+	r = small("emulated emulated@6.1 local emulated@6.1.9 6.1.10 6.1.9 7.3.4", "xxxxxxx")
+	r.Kernels[0].Release, r.Kernels[1].Release = "7.3.999", "6.1.999"
+	r.Sort()
+	names = nil
+	for _, k := range r.Kernels {
+		names = append(names, k.Name)
+	}
+	assert.Equal(t, "6.1.9 emulated@6.1.9 6.1.10 emulated@6.1 7.3.4 emulated local", strings.Join(names, " "))
 }
 
 func TestChanges(t *testing.T) {

@@ -2,6 +2,8 @@ package nlcase
 
 import (
 	"fmt"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/nlrig/nlrig/vmtest/nlmsg"
@@ -32,14 +34,16 @@ func PlayFunc(k Kernel, c *Case, before func(step int, soFar *Transcript)) *Tran
 		p := &player{net: n, m: newMachine(c, t.Release), socks: map[string]Socket{}, nets: map[string]Net{"": n},
 			sending: map[string]<-chan Errno{}}
 		defer func() {
+			if r := recover(); r != nil {
+				// A kernel of this process may hold its locks for good.
+				t.Failed = fmt.Sprintf("panic: %v%s", r, callers())
+				return
+			}
 			for _, s := range p.socks {
 				s.Close()
 			}
 			for name := range p.sending {
 				p.wait(name) // whom they wait for is gone
-			}
-			if r := recover(); r != nil {
-				t.Failed = fmt.Sprint("panic: ", r)
 			}
 		}()
 		for i := range c.Steps {
@@ -63,6 +67,23 @@ func PlayFunc(k Kernel, c *Case, before func(step int, soFar *Transcript)) *Tran
 		t.Failed = err.Error()
 	}
 	return t
+}
+
+// callers are the functions that a panic went through, a line each, alike in
+// every run.
+func callers() string {
+	var b strings.Builder
+	pcs := make([]uintptr, 40)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, "runtime.") {
+			fmt.Fprintf(&b, "\n %s %s:%d", f.Function, f.File[strings.LastIndexByte(f.File, '/')+1:], f.Line)
+		}
+		if !more {
+			return b.String()
+		}
+	}
 }
 
 // player is a machine at work on a kernel.
