@@ -28,6 +28,7 @@ type Kernel struct {
 	rtnlHandlers map[handlerKey]rtnlLink
 	linkOps      []*rtnlLinkOps
 	notifiers    []netdevNotifier // netdev_chain
+	works        []func()         // of schedule_work: to be done once the lock is free
 
 	cbLock    sync.RWMutex // guards families
 	genlMutex sync.Mutex   // one operation of a family that is not parallel at a time

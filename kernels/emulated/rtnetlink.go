@@ -105,6 +105,23 @@ func (k *Kernel) rtnetlinkNetExit(*netns) { defer k.enter("rtnetlink_net_exit")(
 func (k *Kernel) rtnetlinkRcv(skb *skBuff) {
 	defer k.enter("rtnetlink_rcv")()
 	k.netlinkRcvSkb(skb, k.rtnetlinkRcvMsg)
+	k.runWorks()
+}
+
+// scheduleWork has f done with rtnl_mutex held, after what is being done has let go
+// of it (kernel/workqueue.c schedule_work). A worker does so at any time from then
+// on; here it is when a datagram has been answered.
+func (k *Kernel) scheduleWork(f func()) { k.works = append(k.works, f) }
+
+// runWorks does what scheduleWork put off, and what that puts off in its turn.
+func (k *Kernel) runWorks() {
+	k.rtnlMutex.Lock()
+	defer k.rtnlMutex.Unlock()
+	for len(k.works) > 0 {
+		f := k.works[0]
+		k.works = k.works[1:]
+		f()
+	}
 }
 
 func (k *Kernel) rtnlLock() {

@@ -1,8 +1,6 @@
 package emulated
 
 type (
-	inetState    struct{}
-	inet6State   struct{}
 	fibState     struct{}
 	fib6State    struct{}
 	neighState   struct{}
@@ -10,6 +8,4 @@ type (
 	nexthopState struct{}
 	schedState   struct{}
 	bridgePort   struct{}
-	inDevice     struct{}
-	inet6Dev     struct{}
 )

@@ -1,0 +1,3 @@
+package emulated
+
+type ip6addrlblTable struct{}
