@@ -1,10 +1,6 @@
 package emulated
 
-import (
-	"slices"
-
-	"github.com/nlrig/nlrig/vmtest/nlmsg"
-)
+import "slices"
 
 // netState is what a namespace answers rtnetlink from; rtnl_mutex guards it.
 type netState struct {
@@ -58,6 +54,52 @@ type netDevice struct {
 	inDev                  *inDevice   // IPv4, nil without
 	in6Dev                 *inet6Dev   // IPv6, nil without
 	rtnlInit               bool        // it was told of with RTM_NEWLINK
+
+	gflags                 uint32 // IFF_PROMISC and IFF_ALLMULTI as users asked for them
+	allmulti               uint32 // how many do, as promiscuity
+	dormant                bool
+	gsoMaxSegs, gsoMaxSize uint32
+	groMaxSize             uint32
+	gsoIpv4MaxSize         uint32
+	groIpv4MaxSize         uint32
+	tsoMaxSize, tsoMaxSegs uint32
+	protoDownReason        uint32
+	neededHeadroom         uint16
+	neededTailroom         uint16
+	netnsImmutable         bool // it stays in its namespace: NETIF_F_NETNS_LOCAL
+	regState               regState
+}
+
+// regState is how far the registration of a link is (include/linux/netdevice.h enum
+// netdev_reg_state).
+type regState uint8
+
+const (
+	netregUninitialized regState = iota
+	netregRegistered
+	netregUnregistering
+	netregUnregistered
+)
+
+// Sizes of what a link sends at most (include/linux/netdevice.h).
+const (
+	gsoMaxSegs       = 65535
+	gsoMaxSize       = 8 * 65535
+	gsoLegacyMaxSize = 65536
+)
+
+// allocNetdevMqs is a link with what is the same for all kinds, before setup makes it
+// one of a kind (net/core/dev.c alloc_netdev_mqs).
+func (k *Kernel) allocNetdevMqs(name string, setup func(*netDevice), txq, rxq int) *netDevice {
+	d := &netDevice{name: name, txq: txq, rxq: rxq, carrier: true, qdisc: "noop",
+		gsoMaxSegs: gsoMaxSegs, gsoMaxSize: gsoLegacyMaxSize, groMaxSize: gsoLegacyMaxSize,
+		gsoIpv4MaxSize: gsoLegacyMaxSize, groIpv4MaxSize: gsoLegacyMaxSize,
+		tsoMaxSize: gsoLegacyMaxSize, tsoMaxSegs: gsoMaxSegs}
+	setup(d)
+	if d.txqlen == 0 {
+		d.txqlen = 1000 // DEFAULT_TX_QUEUE_LEN
+	}
+	return d
 }
 
 // Flags of a link (include/uapi/linux/if.h).
@@ -167,5 +209,3 @@ func (n *netns) devNewIndex() int {
 		}
 	}
 }
-
-var _ = nlmsg.Align

@@ -27,6 +27,8 @@ type Kernel struct {
 	rtnlMutex    sync.Mutex // guards what rtnetlink answers from, of every namespace
 	rtnlHandlers map[handlerKey]rtnlLink
 	linkOps      []*rtnlLinkOps
+	afOps        []*rtnlAfOps
+	iflaPolicy   policy
 	notifiers    []netdevNotifier // netdev_chain
 	works        []func()         // of schedule_work: to be done once the lock is free
 

@@ -98,6 +98,33 @@ const (
 	bulkDel
 	genlChecksHeader
 	genlBindUnknown
+	linkParentDev
+	linkNewIfindex
+	linkGroMax
+	linkTsoMax
+	linkAllmulti
+	linkDevlinkPort
+	linkGsoIpv4
+	linkDpllPin
+	linkWithoutRtnl
+	linkSkipStats
+	linkPacingHorizon
+	linkNetnsImmutable
+	linkHeadroom
+	linkNameOnly
+	propListFirst
+	linkEcho
+	dumpByIndex
+	dumpWithoutMaster
+	rxOtherhostDropped
+	arpEvictNocarrier
+	raDefrtrMetric
+	ioam6
+	ndiscEvictNocarrier
+	tempValidLftTwoDays
+	forceForwarding
+	ipReasmOverlaps
+	icmpRatelimitHost
 	nQuirks
 )
 
@@ -113,4 +140,58 @@ var quirks = [nQuirks]since{
 		"net/netlink/genetlink.c genl_header_check: looks at the reserved field and at the flags"},
 	genlBindUnknown: {[]string{"7.4"},
 		"net/netlink/genetlink.c genl_bind: a group that no family has may be joined"},
+	linkParentDev: {[]string{"5.14"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_PARENT_DEV_NAME and _BUS_NAME"},
+	linkNewIfindex: {[]string{"5.13"},
+		"net/core/rtnetlink.c ifla_policy: IFLA_NEW_IFINDEX may be set"},
+	linkGroMax: {[]string{"5.17"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_GRO_MAX_SIZE"},
+	linkTsoMax: {[]string{"5.19"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_TSO_MAX_SIZE and _SEGS"},
+	linkAllmulti: {[]string{"6.0"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_ALLMULTI"},
+	linkDevlinkPort: {[]string{"6.2"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_DEVLINK_PORT"},
+	linkGsoIpv4: {[]string{"6.3"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_GSO_IPV4_MAX_SIZE and IFLA_GRO_IPV4_MAX_SIZE"},
+	linkDpllPin: {[]string{"6.7"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_DPLL_PIN"},
+	linkWithoutRtnl: {[]string{"6.10"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_QDISC and IFLA_MAP are put where rcu_read_lock is held"},
+	linkSkipStats: {[]string{"6.9"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: RTEXT_FILTER_SKIP_STATS leaves out IFLA_STATS and IFLA_STATS64"},
+	linkPacingHorizon: {[]string{"6.13"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_MAX_PACING_OFFLOAD_HORIZON"},
+	linkNetnsImmutable: {[]string{"6.15"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_NETNS_IMMUTABLE"},
+	linkHeadroom: {[]string{"6.19"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_HEADROOM and IFLA_TAILROOM"},
+	linkNameOnly: {[]string{"7.1"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: RTEXT_FILTER_NAME_ONLY leaves out all but the names"},
+	propListFirst: {[]string{"7.1"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_PROP_LIST follows IFLA_IFNAME"},
+	linkEcho: {[]string{"6.2"},
+		"net/core/rtnetlink.c rtmsg_ifinfo_build_skb: a notification has the portid and seq of the request, and NLM_F_ECHO is honoured"},
+	dumpByIndex: {[]string{"6.10"},
+		"net/core/rtnetlink.c rtnl_dump_ifinfo: for_each_netdev_dump in place of the hash table"},
+	dumpWithoutMaster: {[]string{"5.18"},
+		"net/core/rtnetlink.c link_master_filtered: IFLA_MASTER of -1 is for links without a master"},
+	rxOtherhostDropped: {[]string{"5.19"},
+		"include/uapi/linux/if_link.h struct rtnl_link_stats64: rx_otherhost_dropped"},
+	arpEvictNocarrier: {[]string{"5.16"},
+		"include/uapi/linux/ip.h IPV4_DEVCONF_ARP_EVICT_NOCARRIER"},
+	raDefrtrMetric: {[]string{"5.12"},
+		"include/uapi/linux/ipv6.h DEVCONF_RA_DEFRTR_METRIC"},
+	ioam6: {[]string{"5.15"},
+		"include/uapi/linux/ipv6.h DEVCONF_IOAM6_ENABLED, _ID and _ID_WIDE"},
+	ndiscEvictNocarrier: {[]string{"5.16"},
+		"include/uapi/linux/ipv6.h DEVCONF_NDISC_EVICT_NOCARRIER"},
+	tempValidLftTwoDays: {[]string{"7.0"},
+		"include/net/addrconf.h TEMP_VALID_LIFETIME: two days, which were seven"},
+	forceForwarding: {[]string{"6.17"},
+		"include/uapi/linux/ipv6.h DEVCONF_FORCE_FORWARDING"},
+	ipReasmOverlaps: {[]string{"6.7"},
+		"include/uapi/linux/snmp.h IPSTATS_MIB_MAX: one more counter"},
+	icmpRatelimitHost: {[]string{"6.2"},
+		"include/uapi/linux/snmp.h ICMP6_MIB_MAX: one more counter"},
 }
