@@ -25,6 +25,7 @@ func (k *Kernel) rtnlRegisterLinks() {
 func (k *Kernel) subsystems() {
 	k.rtnlAfInit()
 	k.registerPernetSubsys(pernetOperations{name: "loopback", init: k.loopbackNetInit})
+	k.neighInit()
 }
 
 // rtmMax is RTM_MAX.

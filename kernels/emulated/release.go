@@ -125,6 +125,14 @@ const (
 	forceForwarding
 	ipReasmOverlaps
 	icmpRatelimitHost
+	ndaExtFlags
+	ndaFdbFlush
+	ndaExtValidated
+	pneighKept
+	neighGetRcu
+	neighDumpReturn
+	intervalProbe
+	intervalProbeRange
 	nQuirks
 )
 
@@ -194,4 +202,20 @@ var quirks = [nQuirks]since{
 		"include/uapi/linux/snmp.h IPSTATS_MIB_MAX: one more counter"},
 	icmpRatelimitHost: {[]string{"6.2"},
 		"include/uapi/linux/snmp.h ICMP6_MIB_MAX: one more counter"},
+	ndaExtFlags: {[]string{"5.16"},
+		"net/core/neighbour.c neigh_add, neigh_fill_info, net/bridge/br_fdb.c fdb_fill_info: NDA_FLAGS_EXT, and NTF_USE updates"},
+	ndaFdbFlush: {[]string{"5.19"},
+		"net/core/neighbour.c nda_policy, net/core/rtnetlink.c rtnl_fdb_del: NLM_F_BULK, NDA_NDM_STATE_MASK and NDA_NDM_FLAGS_MASK"},
+	ndaExtValidated: {[]string{"6.17"},
+		"net/core/neighbour.c neigh_add: NTF_EXT_VALIDATED"},
+	pneighKept: {[]string{"6.1.149", "6.6.103", "6.12.44", "6.16.4", "6.17"},
+		"net/core/neighbour.c pneigh_ifdown_and_unlock: a permanent proxy outlives its carrier"},
+	neighGetRcu: {[]string{"6.17"},
+		"net/core/neighbour.c neigh_valid_get_req: the link before the attributes, the table after them, and NDA_DST as a missing attribute"},
+	neighDumpReturn: {[]string{"6.10"},
+		"net/core/neighbour.c neigh_dump_info: returns 0 at its end"},
+	intervalProbe: {[]string{"6.0"},
+		"net/core/neighbour.c neightbl_fill_parms, neightbl_set: NDTPA_INTERVAL_PROBE_TIME_MS"},
+	intervalProbeRange: {[]string{"7.2"},
+		"net/core/neighbour.c nl_ntbl_parm_policy: NDTPA_INTERVAL_PROBE_TIME_MS has bounds"},
 }

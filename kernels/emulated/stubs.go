@@ -3,7 +3,6 @@ package emulated
 type (
 	fibState     struct{}
 	fib6State    struct{}
-	neighState   struct{}
 	rulesState   struct{}
 	nexthopState struct{}
 	schedState   struct{}
