@@ -76,11 +76,8 @@ const (
 	neighMulticast = 5
 )
 
-// ndmsgLen is sizeof(struct ndmsg), and maxAddrLen MAX_ADDR_LEN.
-const (
-	ndmsgLen   = 12
-	maxAddrLen = 32
-)
+// ndmsgLen is sizeof(struct ndmsg).
+const ndmsgLen = 12
 
 // ndmsg is the fixed header of a neighbour's message
 // (include/uapi/linux/neighbour.h struct ndmsg).
