@@ -16,6 +16,8 @@ const (
 	Fail Verdict = report.Fail // something that it expects was not
 	Skip Verdict = report.Skip // it does not apply, or the kernel lacks what it needs; the reason says which
 
+	Diverge Verdict = report.Diverge // the emulated kernel did something else than the real one
+
 	ConfigMissing Verdict = report.ConfigMissing // the kernel is built without an option that it needs
 
 	Panic     Verdict = report.Panic     // the kernel panicked while it ran

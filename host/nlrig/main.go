@@ -28,6 +28,7 @@ import (
 const usage = `nlrig tells what Linux kernels do with netlink messages.
 
 	nlrig run     [-k KERNELS] [-o FORMAT=FILE]... [CASE...]   play cases on kernels; the matrix is its output
+	nlrig run     -agree [-k KERNELS] [CASE...]                how far nlrig's own model of each kernel agrees with it
 	nlrig diff    -k A,B CASE...                               what two kernels did differently
 	nlrig report  show|merge [-o FORMAT=FILE]... FILE.json...  tell reports again, several as one
 	nlrig report  schema                                       the JSON Schema of reports
@@ -258,6 +259,10 @@ func (o *options) targets(ctx context.Context, rig *host.Rig, spec string) ([]ho
 	if err != nil {
 		return nil, err
 	}
+	return targetsOf(rig, all)
+}
+
+func targetsOf(rig *host.Rig, all []choice) ([]host.Target, error) {
 	var targets []host.Target
 	for _, x := range all {
 		switch {

@@ -33,6 +33,7 @@ func run(ctx context.Context, args []string) error {
 	update := f.Bool("update", false, "rewrite the cases that fail to what the kernels answered")
 	slowest := f.Int("slowest", 0, "also say how long a case took on average, and which `N` took longest")
 	f.BoolVar(&r.Timing, "timing", false, "also say where the time went, and the memory")
+	agree := f.Bool("agree", false, "put the emulated kernel of each kernel's release beside it, and say where the two differ")
 	isolation := f.String("isolation", string(host.IsolateNetns), "what a case has to itself: a `netns`, or a vm of its own")
 	f.StringVar(&r.Console, "console", "", "`directory` for the consoles of VMs (default console in the cache)")
 	if err := parse(f, args); err != nil {
@@ -56,7 +57,15 @@ func run(ctx context.Context, args []string) error {
 			return misuse("-panic-on: %v", err)
 		}
 	}
-	targets, err := o.targets(ctx, rig, *spec)
+	choices, err := choose(ctx, rig.Catalogue, *spec)
+	var held []pair
+	if err == nil && *agree {
+		choices, held, err = beside(choices)
+	}
+	if err != nil {
+		return err
+	}
+	targets, err := targetsOf(rig, choices)
 	if err != nil {
 		return err
 	}
@@ -78,6 +87,9 @@ func run(ctx context.Context, args []string) error {
 		}
 	}
 	rep := host.NewReport(columns, list)
+	for _, p := range held {
+		host.Agree(rep, p.emulated, p.real, p.release)
+	}
 	if err := out.write(rep); err != nil {
 		return err
 	}

@@ -171,7 +171,7 @@ type Change struct {
 }
 
 // Run is a stretch of kernels that behave alike. Kernels which tell nothing
-// (skip, boot-fail, infra, missing) do not end it.
+// (skip, diverge, boot-fail, infra, missing) do not end it.
 type Run struct {
 	Class    string // a class's letter, or the verdict of kernels that did not survive the case: panic, hang ...
 	From, To int    // in Report.Kernels
@@ -183,7 +183,10 @@ func (c Change) Changed() bool { return len(c.Runs) > 1 }
 // behaviour is the letter of a cell, or how its kernel broke; empty when it
 // tells nothing.
 func (c Cell) behaviour() string {
-	if c.Class == "" && broke(c.Verdict) {
+	switch {
+	case c.Verdict == Diverge:
+		return "" // no kernel does that
+	case c.Class == "" && broke(c.Verdict):
 		return c.Verdict
 	}
 	return c.Class
@@ -223,6 +226,9 @@ func (r *Report) span(x Run) string {
 
 // Reproduce is the command that plays case i on kernel k again.
 func (r *Report) Reproduce(i, k int) string {
+	if r.Cases[i].Cells[k].Verdict == Diverge {
+		return "nlrig run -agree -k " + shellWord(r.Kernels[k].Of) + " " + shellWord(r.Cases[i].Name)
+	}
 	return "nlrig run -k " + shellWord(r.Kernels[k].Name) + " " + shellWord(r.Cases[i].Name)
 }
 

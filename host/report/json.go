@@ -127,7 +127,7 @@ func (c *Case) check(kernels []Kernel) error {
 		switch {
 		case cell.Class != "" && !known:
 			return fmt.Errorf("%s: want a class of the case, which has %d, found %q", where, len(c.Classes), cell.Class)
-		case cell.Class == "" && (cell.Verdict == Pass || cell.Verdict == Fail):
+		case cell.Class == "" && (cell.Verdict == Pass || cell.Verdict == Fail || cell.Verdict == Diverge):
 			return fmt.Errorf("%s: want a class for a case that came to its end (%s), found none", where, cell.Verdict)
 		}
 		used[cell.Class] = true

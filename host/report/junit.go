@@ -54,7 +54,7 @@ type junitResult struct {
 
 // WriteJUnit writes JUnit's XML as Ant and Jenkins have it: a suite for each
 // kernel. What the kernel answered otherwise is a failure; what did not come
-// to its end is an error.
+// to its end is an error. A divergence that is explained counts as skipped.
 func WriteJUnit(w io.Writer, r *Report) error {
 	all := junitSuites{Name: "nlrig"}
 	for k, kernel := range r.Kernels {
@@ -106,11 +106,11 @@ func junitCaseOf(r *Report, i, k int) junitCase {
 		}
 	}
 	var b strings.Builder
-	switch cell.Verdict {
-	case Pass:
-	case Skip, ConfigMissing:
+	switch {
+	case cell.Verdict == Pass:
+	case cell.held():
 		c.Skipped = &junitSkip{printable(cell.Reason)}
-	case Fail:
+	case cell.Verdict == Fail || cell.Verdict == Diverge:
 		Style{}.detail(&b, r, i, k)
 		c.Failure = &junitResult{summary(from, k), cell.Verdict, b.String()}
 	default:

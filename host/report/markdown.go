@@ -60,7 +60,7 @@ func markdownMatrix(r *Report) string {
 		line := []string{cellText(c.Name)}
 		for k := range c.Cells {
 			text := c.label(k)
-			if !Held(c.Cells[k].Verdict) {
+			if !c.Cells[k].held() {
 				text = "**" + text + "**"
 			}
 			line = append(line, text)
@@ -77,6 +77,21 @@ func markdownMatrix(r *Report) string {
 				runs = append(runs, "**"+x.Class+"** "+cellText(r.span(x)))
 			}
 			row(cellText(r.Cases[c.Case].Name), strings.Join(runs, "<br>"))
+		}
+	}
+	if rows := r.agreementRows(); len(rows) > 1 {
+		b.WriteString("\n### Agreement of the emulated kernels\n\n")
+		row(rows[0]...)
+		row("---", "---", "---", "---")
+		for _, x := range rows[1:] {
+			row(cellText(x[0]), x[1], x[2], x[3])
+		}
+		b.WriteString("\n")
+		for _, a := range r.Agreements() {
+			for _, i := range a.Differ {
+				cell := &r.Cases[i].Cells[a.Kernel]
+				fmt.Fprintf(&b, "- %s: %s on %s: %s\n", cell.Verdict, cellText(r.Cases[i].Name), cellText(r.Kernels[a.Kernel].Name), cellText(cell.Reason))
+			}
 		}
 	}
 	for k, kernel := range r.Kernels {

@@ -64,6 +64,9 @@ func (m *merger) index(s Source) error {
 			return fmt.Errorf("kernel %s: want one and the same, found %s (%s) in %s and %s (%s) in %s",
 				k.Name, have.Release, have.Build, m.kernelFrom[at], k.Release, k.Build, s.Name)
 		}
+		if have.Of == "" {
+			have.Of = k.Of
+		}
 		have.Boots += k.Boots
 		for _, n := range k.Notes {
 			if !slices.Contains(have.Notes, n) {

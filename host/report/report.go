@@ -23,6 +23,7 @@ type Kernel struct {
 	Name    string   `json:"name"`              // as -k takes it: 6.1.192, local
 	Release string   `json:"release,omitempty"` // uname -r; empty when it did not boot
 	Build   string   `json:"build,omitempty"`   // uname -v
+	Of      string   `json:"of,omitempty"`      // of an emulated one: the real kernel that it was held against
 	Notes   []string `json:"notes,omitempty"`   // for a person: a second boot
 	Boots   int      `json:"boots,omitempty"`   // VMs started
 	Seconds float64  `json:"seconds,omitempty"` // from the first VM's start to its agent
@@ -47,8 +48,9 @@ type Class struct {
 // Cell is a case on a kernel.
 type Cell struct {
 	Verdict    string     `json:"verdict"`
-	Class      string     `json:"class,omitempty"`  // a letter of the row's classes; empty when the case did not come to its end
-	Reason     string     `json:"reason,omitempty"` // one line, for whatever is not simply pass or fail
+	Class      string     `json:"class,omitempty"`     // a letter of the row's classes; empty when the case did not come to its end
+	Reason     string     `json:"reason,omitempty"`    // one line, for whatever is not simply pass or fail
+	Explained  bool       `json:"explained,omitempty"` // it diverges, and the reason says why: that is no failure
 	Mismatches []Mismatch `json:"mismatches,omitempty"`
 	LastWords  []string   `json:"last_words,omitempty"` // of the console, or the trace, when the VM was lost or its kernel complained
 	Log        []string   `json:"log,omitempty"`        // what the kernel logged while a case ran that did not hold; at other times it is noise

@@ -141,7 +141,7 @@ func TestSchema(t *testing.T) {
 		full := synthetic(20, 50)
 		full.Cases[0].Cells[0].Log = []string{"netlink: 4 bytes leftover"}
 		full.Kernels[0].Notes = []string{"the first boot failed"}
-		for _, r := range []*Report{full, small("1 2", "x!", "-."), small("")} {
+		for _, r := range []*Report{full, agreed(t), small("1 2", "x!", "-."), small("")} {
 			v, err := jsonschema.UnmarshalJSON(strings.NewReader(asJSON(t, r)))
 			require.NoError(t, err)
 			assert.NoError(t, s.Validate(v))

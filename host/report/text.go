@@ -40,6 +40,14 @@ func (s Style) verdict(v, text string) string {
 	return s.paint(red+bold, text)
 }
 
+// cell paints a cell's text.
+func (s Style) cell(c *Cell, text string) string {
+	if c.held() {
+		return s.verdict(map[bool]string{true: Skip, false: c.Verdict}[c.Explained], text)
+	}
+	return s.verdict(c.Verdict, text)
+}
+
 // manyKernels is from where on a column each cannot be read any more.
 const manyKernels = 9
 
@@ -54,6 +62,7 @@ func WriteText(w io.Writer, r *Report, s Style) error {
 		s.spans(b, r)
 	}
 	s.changes(b, r)
+	s.agreement(b, r)
 	for _, at := range r.failed() {
 		s.detail(b, r, at[0], at[1])
 	}
@@ -117,7 +126,7 @@ func (s Style) grid(b *strings.Builder, r *Report) {
 				if k < to-1 { // no blanks at a line's end
 					text = pad(text, widths[k])
 				}
-				b.WriteString("  " + s.verdict(c.Cells[k].Verdict, text))
+				b.WriteString("  " + s.cell(&c.Cells[k], text))
 			}
 			b.WriteString("\n")
 		}
@@ -187,6 +196,11 @@ func (s Style) detail(b *strings.Builder, r *Report, i, k int) {
 		b.WriteString(": " + printable(cell.Reason))
 	}
 	b.WriteString("\n")
+	if cell.Verdict == Diverge {
+		divergence(b, r, i, k)
+		fmt.Fprintf(b, "  again: %s\n\n", printable(r.Reproduce(i, k)))
+		return
+	}
 	for _, m := range cell.Mismatches {
 		fmt.Fprintf(b, "  line %d: %s\n", m.Line, printable(c.line(m.Line)))
 		indent(b, "    want  ", m.Want)
