@@ -67,6 +67,7 @@ type netDevice struct {
 	neededHeadroom         uint16
 	neededTailroom         uint16
 	netnsImmutable         bool // it stays in its namespace: NETIF_F_NETNS_LOCAL
+	offloadL3              bool // hardware is to count: IFLA_STATS_SET_OFFLOAD_XSTATS_L3_STATS
 	regState               regState
 }
 

@@ -18,6 +18,7 @@ func (k *Kernel) registerNetdeviceNotifier() {
 func (k *Kernel) rtnlRegisterLinks() {
 	k.iflaPolicy = k.newIflaPolicy()
 	k.rtnlRegister(pfUnspec, rtmGetlink, k.rtnlGetlink, k.rtnlDumpIfinfo, 0)
+	k.rtnlRegisterStats()
 }
 
 // subsystems are the initcalls after the netlink core's: subsys_initcall to
@@ -29,4 +30,12 @@ func (k *Kernel) subsystems() {
 }
 
 // rtmMax is RTM_MAX.
-func (k *Kernel) rtmMax() int { return 123 }
+func (k *Kernel) rtmMax() int {
+	switch {
+	case k.has(rtmTunnel):
+		return 123
+	case k.has(rtmNexthopBucket):
+		return 119
+	}
+	return 115
+}

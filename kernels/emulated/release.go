@@ -133,6 +133,10 @@ const (
 	neighDumpReturn
 	intervalProbe
 	intervalProbeRange
+	rtmNexthopBucket
+	rtmTunnel
+	statsFilterAttrs
+	statsGetMessage
 	nQuirks
 )
 
@@ -166,17 +170,17 @@ var quirks = [nQuirks]since{
 		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_DPLL_PIN"},
 	linkWithoutRtnl: {[]string{"6.10"},
 		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_QDISC and IFLA_MAP are put where rcu_read_lock is held"},
-	linkSkipStats: {[]string{"6.9"},
+	linkSkipStats: {[]string{"6.19"},
 		"net/core/rtnetlink.c rtnl_fill_ifinfo: RTEXT_FILTER_SKIP_STATS leaves out IFLA_STATS and IFLA_STATS64"},
 	linkPacingHorizon: {[]string{"6.13"},
 		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_MAX_PACING_OFFLOAD_HORIZON"},
 	linkNetnsImmutable: {[]string{"6.15"},
 		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_NETNS_IMMUTABLE"},
-	linkHeadroom: {[]string{"6.19"},
+	linkHeadroom: {[]string{"6.18"},
 		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_HEADROOM and IFLA_TAILROOM"},
-	linkNameOnly: {[]string{"7.1"},
+	linkNameOnly: {[]string{"7.2"},
 		"net/core/rtnetlink.c rtnl_fill_ifinfo: RTEXT_FILTER_NAME_ONLY leaves out all but the names"},
-	propListFirst: {[]string{"7.1"},
+	propListFirst: {[]string{"7.2"},
 		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_PROP_LIST follows IFLA_IFNAME"},
 	linkEcho: {[]string{"6.2"},
 		"net/core/rtnetlink.c rtmsg_ifinfo_build_skb: a notification has the portid and seq of the request, and NLM_F_ECHO is honoured"},
@@ -200,7 +204,7 @@ var quirks = [nQuirks]since{
 		"include/uapi/linux/ipv6.h DEVCONF_FORCE_FORWARDING"},
 	ipReasmOverlaps: {[]string{"6.7"},
 		"include/uapi/linux/snmp.h IPSTATS_MIB_MAX: one more counter"},
-	icmpRatelimitHost: {[]string{"6.2"},
+	icmpRatelimitHost: {[]string{"6.1", "6.3"},
 		"include/uapi/linux/snmp.h ICMP6_MIB_MAX: one more counter"},
 	ndaExtFlags: {[]string{"5.16"},
 		"net/core/neighbour.c neigh_add, neigh_fill_info, net/bridge/br_fdb.c fdb_fill_info: NDA_FLAGS_EXT, and NTF_USE updates"},
@@ -218,4 +222,12 @@ var quirks = [nQuirks]since{
 		"net/core/neighbour.c neightbl_fill_parms, neightbl_set: NDTPA_INTERVAL_PROBE_TIME_MS"},
 	intervalProbeRange: {[]string{"7.2"},
 		"net/core/neighbour.c nl_ntbl_parm_policy: NDTPA_INTERVAL_PROBE_TIME_MS has bounds"},
+	rtmNexthopBucket: {[]string{"5.13"},
+		"include/uapi/linux/rtnetlink.h RTM_MAX: RTM_NEWNEXTHOPBUCKET"},
+	rtmTunnel: {[]string{"5.18"},
+		"include/uapi/linux/rtnetlink.h RTM_MAX: RTM_NEWTUNNEL"},
+	statsFilterAttrs: {[]string{"5.18"},
+		"net/core/rtnetlink.c rtnl_stats_get_parse: attributes filter, and RTM_SETSTATS has hardware count"},
+	statsGetMessage: {[]string{"5.18"},
+		"net/core/rtnetlink.c rtnl_stats_get: an ext ack for a filter mask of 0"},
 }
