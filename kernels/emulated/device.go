@@ -20,28 +20,25 @@ type netState struct {
 
 // netDevice is a link (include/linux/netdevice.h struct net_device).
 type netDevice struct {
-	net      *netns
-	index    int
-	name     string
-	altnames []string
-	typ      uint16 // ARPHRD_*
-	flags    uint32 // IFF_*, without those that dev_get_flags adds
-	addrLen  int
-	addr     []byte
-	bcast    []byte
-	permAddr []byte
-	mtu      uint32
-	minMtu   uint32
-	maxMtu   uint32 // 0 is none
-	txqlen   uint32
-	group    uint32
-	alias    string
-	master   *netDevice // IFLA_MASTER
-	ops      *rtnlLinkOps
-	// iflink is IFLA_LINK, 0 for the link itself; linkNet is its namespace,
-	// nil for the link's own.
-	iflink                 int
-	linkNet                *netns
+	net                    *netns
+	index                  int
+	name                   string
+	altnames               []string
+	typ                    uint16 // ARPHRD_*
+	flags                  uint32 // IFF_*, without those that dev_get_flags adds
+	addrLen                int
+	addr                   []byte
+	bcast                  []byte
+	permAddr               []byte
+	mtu                    uint32
+	minMtu                 uint32
+	maxMtu                 uint32 // 0 is none
+	txqlen                 uint32
+	group                  uint32
+	alias                  string
+	master                 *netDevice // IFLA_MASTER
+	ops                    *rtnlLinkOps
+	ndo                    *netDeviceOps
 	txq, rxq               int
 	carrier                bool
 	operstate, linkmode    uint8
@@ -69,6 +66,7 @@ type netDevice struct {
 	netnsImmutable         bool // it stays in its namespace: NETIF_F_NETNS_LOCAL
 	offloadL3              bool // hardware is to count: IFLA_STATS_SET_OFFLOAD_XSTATS_L3_STATS
 	regState               regState
+	linkwatchPending       bool // __LINK_STATE_LINKWATCH_PENDING
 }
 
 // regState is how far the registration of a link is (include/linux/netdevice.h enum

@@ -28,6 +28,8 @@ type Kernel struct {
 	rtnlHandlers map[handlerKey]rtnlLink
 	linkOps      []*rtnlLinkOps
 	afOps        []*rtnlAfOps
+	vlans        map[*netDevice][]*netDevice // by the link that they are on
+	lastAddr     uint32                      // of an Ethernet link
 	iflaPolicy   policy
 	notifiers    []netdevNotifier // netdev_chain
 	works        []func()         // of schedule_work: to be done once the lock is free
@@ -37,9 +39,10 @@ type Kernel struct {
 	families  map[uint16]*genlFamily
 	genlGroup uint32 // that the next family's groups begin with
 
-	pernet []pernetOperations
-	nets   sync.Mutex // guards inos and pids
-	ino    int
+	pernet  []pernetOperations
+	nets    sync.Mutex // guards ino and allNets
+	ino     int
+	allNets map[*netns]struct{}
 
 	init    *task // the kernel's own
 	initNet *netns
@@ -69,6 +72,8 @@ func New(release string) (*Kernel, error) {
 		sockets:      map[sockKey]*Socket{},
 		rtnlHandlers: map[handlerKey]rtnlLink{},
 		families:     map[uint16]*genlFamily{},
+		vlans:        map[*netDevice][]*netDevice{},
+		allNets:      map[*netns]struct{}{},
 	}
 	k.init = &task{k: k, caps: true, born: true, user: &userNS{}}
 	k.boot()
@@ -79,6 +84,7 @@ func New(release string) (*Kernel, error) {
 // boot is what the kernel's initcalls register, in their order
 // (include/linux/init.h).
 func (k *Kernel) boot() {
+	k.netNsInit()
 	k.netlinkProtoInit() // core_initcall
 	k.genlInit()
 	k.usersockInit()
@@ -143,6 +149,7 @@ type task struct {
 	pid      uint32
 	uid, gid uint32
 	user     *userNS
+	net      *netns // it is in; nil for the kernel's own
 
 	mu   sync.Mutex
 	caps bool           // it has all capabilities in user
@@ -210,6 +217,7 @@ func (k *Kernel) newNetns(user *userNS) *netns {
 	k.nets.Lock()
 	k.ino++
 	n := &netns{k: k, ino: k.ino, user: user, users: map[*Socket]struct{}{}, peers: map[int]*netns{}}
+	k.allNets[n] = struct{}{}
 	k.nets.Unlock()
 	for _, o := range k.pernet {
 		if o.init == nil {
@@ -224,6 +232,7 @@ func (k *Kernel) newNetns(user *userNS) *netns {
 
 // cleanup takes a namespace down (net/core/net_namespace.c cleanup_net).
 func (k *Kernel) cleanup(n *netns) {
+	k.unhashNsid(n)
 	k.nlTable.RLock()
 	var left []*Socket
 	for sk := range n.users {
@@ -271,7 +280,8 @@ func (k *Kernel) Net(s nlcase.Setup, f func(nlcase.Net)) error {
 	if s.UserNS {
 		t.user = &userNS{parent: k.init.user}
 	}
-	n := &Netns{task: t, net: k.newNetns(t.user)}
+	t.net = k.newNetns(t.user)
+	n := &Netns{task: t, net: t.net}
 	defer n.Close()
 	f(n)
 	return nil
@@ -287,7 +297,9 @@ type Netns struct {
 // NewNetns makes a namespace for a process with all capabilities. Close takes it
 // down.
 func (k *Kernel) NewNetns() *Netns {
-	return &Netns{task: &task{k: k, pid: firstPid, caps: true, born: true, user: k.init.user, fds: map[int]*netns{}}, net: k.newNetns(k.init.user)}
+	t := &task{k: k, pid: firstPid, caps: true, born: true, user: k.init.user, fds: map[int]*netns{}}
+	t.net = k.newNetns(t.user)
+	return &Netns{task: t, net: t.net}
 }
 
 // Close closes the sockets that are open in the namespace, and takes down it and

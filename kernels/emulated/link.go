@@ -5,6 +5,9 @@ const (
 	rtmDellink
 	rtmGetlink
 	rtmSetlink
+
+	rtmNewlinkprop = 108
+	rtmDellinkprop = 109
 )
 
 // registerNetdeviceNotifier has rtnetlink hear of changes of links
@@ -18,6 +21,11 @@ func (k *Kernel) registerNetdeviceNotifier() {
 func (k *Kernel) rtnlRegisterLinks() {
 	k.iflaPolicy = k.newIflaPolicy()
 	k.rtnlRegister(pfUnspec, rtmGetlink, k.rtnlGetlink, k.rtnlDumpIfinfo, 0)
+	k.rtnlRegister(pfUnspec, rtmSetlink, k.rtnlSetlink, nil, 0)
+	k.rtnlRegister(pfUnspec, rtmNewlink, k.rtnlNewlink, nil, 0)
+	k.rtnlRegister(pfUnspec, rtmDellink, k.rtnlDellink, nil, 0)
+	k.rtnlRegister(pfUnspec, rtmNewlinkprop, k.rtnlNewlinkprop, nil, 0)
+	k.rtnlRegister(pfUnspec, rtmDellinkprop, k.rtnlDellinkprop, nil, 0)
 	k.rtnlRegisterStats()
 }
 
@@ -25,7 +33,12 @@ func (k *Kernel) rtnlRegisterLinks() {
 // late_initcall.
 func (k *Kernel) subsystems() {
 	k.rtnlAfInit()
-	k.registerPernetSubsys(pernetOperations{name: "loopback", init: k.loopbackNetInit})
+	k.notifiers = append(k.notifiers, k.inetDevices)
+	k.registerPernetSubsys(pernetOperations{name: "loopback", init: k.loopbackNetInit, exit: k.defaultDeviceExit})
+	k.rtnlLinkRegister(k.vethLinkOps())
+	k.rtnlLinkRegister(k.dummyLinkOps())
+	k.rtnlLinkRegister(k.vlanLinkOps())
+	k.notifiers = append(k.notifiers, k.vlanDeviceEvent)
 	k.neighInit()
 }
 

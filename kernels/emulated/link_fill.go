@@ -262,13 +262,10 @@ func (k *Kernel) rtnlLinkFill(skb *skBuff, d *netDevice) {
 // rtnlFillLinkNetnsid puts the link that a link is on, and its namespace if that is
 // another one (net/core/rtnetlink.c rtnl_fill_link_netnsid).
 func (k *Kernel) rtnlFillLinkNetnsid(skb *skBuff, d *netDevice, src *netns) {
-	far := d.linkNet != nil && d.linkNet != d.net
+	iflink, n := d.getIflink()
+	far := n != d.net
 	if far {
-		skb.nlaPutU32(iflaLinkNetnsid, uint32(src.peernet2idAlloc(d.linkNet)))
-	}
-	iflink := d.iflink
-	if iflink == 0 {
-		iflink = d.index
+		skb.nlaPutU32(iflaLinkNetnsid, uint32(src.peernet2idAlloc(n)))
 	}
 	if far || iflink != d.index {
 		skb.nlaPutU32(iflaLink, uint32(iflink))

@@ -67,12 +67,11 @@ func (k *Kernel) rtmsgIfinfoEvent(f *fillIfinfo, d *netDevice, portid uint32, h 
 }
 
 // rtmsgIfinfoBuildSkb makes the message, which is of a link that may be gone when it
-// is sent (net/core/rtnetlink.c rtmsg_ifinfo_build_skb). Only newer kernels tell
-// who asked for the change.
+// is sent (net/core/rtnetlink.c rtmsg_ifinfo_build_skb).
 func (k *Kernel) rtmsgIfinfoBuildSkb(f *fillIfinfo, d *netDevice, portid uint32, h *nlmsghdr) *skBuff {
 	defer k.enter("rtmsg_ifinfo_build_skb")()
 	f.srcNet = d.net
-	if h != nil && k.has(linkEcho) {
+	if h != nil && (h.Flags&nlmEcho != 0 || !k.has(echoAsked)) {
 		f.portid, f.seq = portid, h.Seq
 	}
 	skb := nlmsgNew(k.ifNlmsgSize(d, 0))
@@ -86,8 +85,5 @@ func (k *Kernel) rtmsgIfinfoBuildSkb(f *fillIfinfo, d *netDevice, portid uint32,
 // rtmsgIfinfoSend is net/core/rtnetlink.c rtmsg_ifinfo_send.
 func (k *Kernel) rtmsgIfinfoSend(skb *skBuff, d *netDevice, portid uint32, h *nlmsghdr) {
 	defer k.enter("rtmsg_ifinfo_send")()
-	if !k.has(linkEcho) {
-		portid, h = 0, nil
-	}
 	k.rtnlNotify(skb, d.net, portid, rtnlgrpLink, h)
 }

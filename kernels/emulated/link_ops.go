@@ -4,14 +4,14 @@ package emulated
 // hook that a kind does not have is nil.
 type rtnlLinkOps struct {
 	kind        string
-	setup       func(*netDevice)                                                                  // nil: such a link cannot be made
-	policy      policy                                                                            // of IFLA_INFO_DATA
-	validate    func(tb, data attrTable, x *extAck) errno                                         // before the link is made or changed
-	newlink     func(d *netDevice, n *netns, linkNet *netns, tb, data attrTable, x *extAck) errno // nil: it is only registered
+	setup       func(*netDevice)                                                          // nil: such a link cannot be made
+	policy      policy                                                                    // of IFLA_INFO_DATA
+	validate    func(tb, data attrTable, x *extAck) errno                                 // before the link is made or changed
+	newlink     func(d *netDevice, p *newlinkParams, tb, data attrTable, x *extAck) errno // nil: it is only registered
 	changelink  func(d *netDevice, tb, data attrTable, x *extAck) errno
-	dellink     func(d *netDevice) // nil: such a link cannot be deleted
-	netnsRefund bool               // its links go with their namespace, not back to the first
-	peerType    int                // the attribute of data that has a peer's ifinfomsg; 0 for none
+	dellink     func(d *netDevice) []*netDevice // what goes with it, and itself; nil: nothing else
+	netnsRefund bool                            // its links go with their namespace, not back to the first
+	peerType    int                             // the attribute of data that has a peer's ifinfomsg; 0 for none
 
 	getSize  func(d *netDevice) int // of what fillInfo puts
 	fillInfo func(skb *skBuff, d *netDevice) errno
@@ -36,6 +36,9 @@ func (k *Kernel) rtnlLinkRegister(ops *rtnlLinkOps) {
 	defer k.enter("rtnl_link_register")()
 	if k.rtnlLinkOpsGet(ops.kind) != nil {
 		panic("emulated: the kind " + ops.kind + " is registered twice")
+	}
+	if ops.setup != nil && ops.dellink == nil {
+		ops.dellink = func(d *netDevice) []*netDevice { return []*netDevice{d} }
 	}
 	k.linkOps = append(k.linkOps, ops)
 }

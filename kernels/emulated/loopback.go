@@ -6,12 +6,12 @@ func (k *Kernel) loopbackNetInit(n *netns) errno {
 	defer k.rtnlUnlock()
 	d := k.allocNetdevMqs("lo", k.loopbackSetup, 1, 1)
 	d.net = n
-	d.index = n.devNewIndex()
-	d.regState = netregRegistered
-	n.state.devs = append(n.state.devs, d)
-	k.inetDevices(d)
-	return 0
+	d.index = 1 // LOOPBACK_IFINDEX
+	return k.registerNetdevice(d)
 }
+
+// loopbackOps is drivers/net/loopback.c loopback_ops.
+var loopbackOps = &netDeviceOps{setMacAddress: ethMacAddr}
 
 // loopbackSetup is drivers/net/loopback.c gen_lo_setup.
 func (k *Kernel) loopbackSetup(d *netDevice) {
@@ -22,16 +22,22 @@ func (k *Kernel) loopbackSetup(d *netDevice) {
 	d.addr, d.bcast = make([]byte, d.addrLen), make([]byte, d.addrLen)
 	d.tsoMaxSize = gsoMaxSize
 	d.netnsImmutable = true
+	d.ndo = loopbackOps
 }
 
-// inetDevices gives a link that is registered its IPv4 and IPv6 state
-// (net/ipv4/devinet.c inetdev_init, net/ipv6/addrconf.c ipv6_add_dev).
-func (k *Kernel) inetDevices(d *netDevice) {
-	d.inDev = &inDevice{dev: d, cnf: k.ipv4DevconfDflt()}
-	d.in6Dev = &inet6Dev{dev: d, cnf: k.ipv6DevconfDflt()}
-	d.in6Dev.cnf[ipv6Mtu6] = int32(d.mtu)
-	if d.flags&iffLoopback != 0 {
-		d.inDev.cnf[ipv4Noxfrm], d.inDev.cnf[ipv4Nopolicy] = 1, 1
-		d.in6Dev.cnf[ipv6AcceptDad], d.in6Dev.cnf[ipv6UseTempaddr] = -1, -1
+// defaultDeviceExit takes the links of a namespace away that goes, lo last
+// (net/core/dev.c default_device_exit_batch, drivers/net/loopback.c).
+func (k *Kernel) defaultDeviceExit(n *netns) {
+	k.rtnlLock()
+	defer k.rtnlUnlock()
+	var list []*netDevice
+	for i := len(n.state.devs) - 1; i >= 0; i-- {
+		if d := n.state.devs[i]; d.ops != nil && d.ops.dellink != nil {
+			list = append(list, d.ops.dellink(d)...)
+		}
+	}
+	k.unregisterNetdeviceMany(list, 0, nil)
+	for len(n.state.devs) > 0 {
+		k.unregisterNetdevice(n.state.devs[len(n.state.devs)-1])
 	}
 }

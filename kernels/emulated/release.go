@@ -137,6 +137,18 @@ const (
 	rtmTunnel
 	statsFilterAttrs
 	statsGetMessage
+	nsidDumpEnds
+	operstateOfPeer
+	renameWhileUp
+	dellinkEcho
+	echoAsked
+	newlinkKindFirst
+	groupWithoutName
+	ifindexNegative
+	createValidates
+	masterFirst
+	moveSays
+	vlanDownByFlags
 	nQuirks
 )
 
@@ -230,4 +242,28 @@ var quirks = [nQuirks]since{
 		"net/core/rtnetlink.c rtnl_stats_get_parse: attributes filter, and RTM_SETSTATS has hardware count"},
 	statsGetMessage: {[]string{"5.18"},
 		"net/core/rtnetlink.c rtnl_stats_get: an ext ack for a filter mask of 0"},
+	nsidDumpEnds: {[]string{"6.9"},
+		"net/core/net_namespace.c rtnl_net_dumpid: returns 0 at its end"},
+	operstateOfPeer: {[]string{"5.14"},
+		"net/core/link_watch.c default_operstate: a link is IF_OPER_LOWERLAYERDOWN only where the one below has no carrier"},
+	renameWhileUp: {[]string{"6.2"},
+		"net/core/dev.c dev_change_name: a link that is up may be renamed"},
+	dellinkEcho: {[]string{"6.1.170", "6.2"},
+		"net/core/rtnetlink.c rtnl_delete_link: passes on who asked"},
+	newlinkKindFirst: {[]string{"6.13"},
+		"net/core/rtnetlink.c rtnl_newlink, rtnl_setlink: the kind and the namespaces are looked up before the link"},
+	groupWithoutName: {[]string{"5.18"},
+		"net/core/rtnetlink.c __rtnl_newlink: a name that nobody has is no link, whatever IFLA_GROUP"},
+	ifindexNegative: {[]string{"5.18"},
+		"net/core/rtnetlink.c __rtnl_newlink: a negative ifindex is refused"},
+	createValidates: {[]string{"6.4"},
+		"net/core/rtnetlink.c rtnl_create_link, validate_linkmsg: lengths and sizes are looked at for a new link too"},
+	masterFirst: {[]string{"6.2"},
+		"net/core/rtnetlink.c do_setlink: IFLA_MASTER before the flags"},
+	moveSays: {[]string{"6.15"},
+		"net/core/dev.c __dev_change_net_namespace: words for what is wrong"},
+	vlanDownByFlags: {[]string{"7.2"},
+		"net/8021q/vlan.c vlan_device_event: VLANs are taken down by their flags"},
+	echoAsked: {[]string{"6.3"},
+		"net/core/rtnetlink.c rtmsg_ifinfo_build_skb: a notification names who asked only with NLM_F_ECHO"},
 }
