@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/bpf"
+
 	"github.com/nlrig/nlrig/vmtest/nlcase"
 	"github.com/nlrig/nlrig/vmtest/nlmsg"
 )
@@ -34,23 +36,18 @@ const (
 // netlinkKernelCfg is what a protocol asks of its kernel socket
 // (include/linux/netlink.h struct netlink_kernel_cfg).
 type netlinkKernelCfg struct {
-	groups  uint32
-	flags   uint32
-	input   func(*skBuff)
-	bind    func(n *netns, group uint32) errno
-	unbind  func(n *netns, group uint32)
-	release func(sk *Socket)
+	groups uint32
+	flags  uint32
+	input  func(*skBuff)
+	bind   func(t *task, n *netns, group uint32) errno
+	unbind func(n *netns, group uint32)
 }
 
 // protocol is an entry of nl_table (net/netlink/af_netlink.h struct
 // netlink_table).
 type protocol struct {
-	registered int // kernel sockets
-	groups     uint32
-	flags      uint32
-	bind       func(n *netns, group uint32) errno
-	unbind     func(n *netns, group uint32)
-	release    func(sk *Socket)
+	netlinkKernelCfg
+	registered int                  // kernel sockets
 	members    map[*Socket]struct{} // mc_list: those that have a group
 }
 
@@ -69,8 +66,9 @@ type Socket struct {
 	net   *netns
 	proto int
 	typ   int
-	task  *task // that opened it: file->f_cred
-	own   bool  // it is the kernel's
+	task  *task
+	caps  bool // the task had its capabilities when it opened it: file->f_cred
+	own   bool // it is the kernel's
 
 	netlinkRcv func(*skBuff) // the kernel's: what a datagram is handed to
 
@@ -79,6 +77,7 @@ type Socket struct {
 	bound     bool
 	groups    []uint64
 	hashed    bool // it is found by its portid
+	connected bool // it hears dstPortid alone
 	dstPortid uint32
 	dstGroup  uint32
 
@@ -92,13 +91,11 @@ type Socket struct {
 	congested bool  // NETLINK_S_CONGESTED
 	closed    bool  // SOCK_DEAD
 	queue     []*skBuff
-	filter    []nlcase.Instruction
-	locked    bool          // SOCK_FILTER_LOCKED
-	sndtimeo  time.Duration // negative for ever
-	rcvtimeo  []byte        // SO_RCVTIMEO as it was set
-	sndtimeoB []byte
-	room      chan struct{} // closed when there may be room: nlk->wait
-	ready     chan struct{} // closed when there may be something to read
+	filter    *bpf.VM
+	locked    bool             // SOCK_FILTER_LOCKED
+	timeo     [2]time.Duration // SO_RCVTIMEO and SO_SNDTIMEO
+	room      waitQueue        // there may be room: nlk->wait
+	ready     waitQueue        // there may be something to read: sk_sleep
 
 	// The dump that goes on: cbMutex guards it, and is taken before rtnl_mutex.
 	cbMutex       sync.Mutex
@@ -107,6 +104,26 @@ type Socket struct {
 	dumpErr       errno
 	cbRunning     atomic.Bool
 	maxRecvmsgLen atomic.Int64
+}
+
+// waitQueue is where goroutines wait for a change of a socket, whose mu guards it
+// (include/linux/wait.h wait_queue_head_t).
+type waitQueue struct{ c chan struct{} }
+
+// wait is closed by the next wake.
+func (q *waitQueue) wait() <-chan struct{} {
+	if q.c == nil {
+		q.c = make(chan struct{})
+	}
+	return q.c
+}
+
+// wake has all that wait look again (wake_up_interruptible).
+func (q *waitQueue) wake() {
+	if q.c != nil {
+		close(q.c)
+		q.c = nil
+	}
 }
 
 // Defaults of a socket's buffers, which sysctl net.core has, and their bounds.
@@ -142,7 +159,8 @@ const (
 
 // newSocket is __netlink_create.
 func (k *Kernel) newSocket(n *netns, t *task, typ, proto int) *Socket {
-	return &Socket{k: k, net: n, task: t, typ: typ, proto: proto, rcvbuf: defaultBuf, sndbuf: defaultBuf, sndtimeo: -1}
+	return &Socket{k: k, net: n, task: t, caps: t.has(), typ: typ, proto: proto, rcvbuf: defaultBuf, sndbuf: defaultBuf,
+		timeo: [2]time.Duration{forever, forever}}
 }
 
 // netlinkKernelCreate makes the kernel's socket of a protocol in a namespace
@@ -163,9 +181,7 @@ func (k *Kernel) netlinkKernelCreateModule(n *netns, unit int, cfg netlinkKernel
 	sk := k.newSocket(n, k.init, sockDgram, unit)
 	sk.own = true
 	sk.bound = true
-	if cfg.input != nil {
-		sk.netlinkRcv = cfg.input
-	}
+	sk.netlinkRcv = cfg.input
 	k.nlTable.Lock()
 	defer k.nlTable.Unlock()
 	key := sockKey{n, unit, 0}
@@ -176,9 +192,8 @@ func (k *Kernel) netlinkKernelCreateModule(n *netns, unit int, cfg netlinkKernel
 	sk.hashed = true
 	p := &k.protocols[unit]
 	if p.registered == 0 {
-		p.groups = max(cfg.groups, 32)
-		p.flags, p.bind, p.unbind, p.release = cfg.flags, cfg.bind, cfg.unbind, cfg.release
-		p.members = map[*Socket]struct{}{}
+		cfg.groups = max(cfg.groups, 32)
+		p.netlinkKernelCfg, p.members = cfg, map[*Socket]struct{}{}
 	}
 	p.registered++
 	n.kernelSocks = append(n.kernelSocks, sk)
@@ -228,50 +243,57 @@ func (sk *Socket) netlinkInsert(portid uint32) errno {
 	return 0
 }
 
-// netlinkAutobind gives a socket a portid: the process's own ID if it is free
-// (net/netlink/af_netlink.c netlink_autobind).
+// netlinkAutobind gives a socket a portid: the process's own ID if it is free, or one
+// of the negative ones (net/netlink/af_netlink.c netlink_autobind).
 func (sk *Socket) netlinkAutobind() errno {
-	defer sk.k.enter("netlink_autobind")()
+	k, n := sk.k, sk.net
+	defer k.enter("netlink_autobind")()
 	portid := sk.task.pid
-	rover := int32(-4096)
 	for {
-		if sk.k.netlinkLookup(sk.net, sk.proto, portid) != nil {
-			portid = uint32(rover)
-			rover--
-			continue
+		k.nlTable.Lock()
+		for k.sockets[sockKey{n, sk.proto, portid}] != nil {
+			n.rover = min(n.rover-1, firstRover)
+			portid = uint32(n.rover)
 		}
+		k.nlTable.Unlock()
 		err := sk.netlinkInsert(portid)
-		if err == nlmsg.EADDRINUSE {
+		switch err {
+		case nlmsg.EADDRINUSE: // another goroutine was faster
 			continue
-		}
-		if err == nlmsg.EBUSY { // another goroutine was faster
-			err = 0
+		case nlmsg.EBUSY: // with this socket
+			return 0
 		}
 		return err
 	}
 }
 
-// netlinkAllowed says whether everyone may do what flag says, or the socket's
-// owner in its namespace (net/netlink/af_netlink.c netlink_allowed).
-func (sk *Socket) netlinkAllowed(flag uint32, t *task) bool {
-	return sk.k.protocols[sk.proto].flags&flag != 0 || t.nsCapable(sk.net.user)
+// firstRover is the first portid of those whose process's ID is taken.
+const firstRover = -4097
+
+// netlinkAllowed says whether everyone may do what flag says, or this task
+// (net/netlink/af_netlink.c netlink_allowed).
+func (sk *Socket) netlinkAllowed(flag uint32) bool {
+	return sk.k.protocols[sk.proto].flags&flag != 0 || sk.task.nsCapable(sk.net.user)
 }
+
+// fileNsCapable says that the task that opened the socket was able to do to what
+// belongs to user whatever takes a capability (kernel/capability.c
+// file_ns_capable).
+func (sk *Socket) fileNsCapable(user *userNS) bool { return sk.caps && sk.task.user.above(user) }
 
 // Bind is bind(2) (net/netlink/af_netlink.c netlink_bind).
 func (sk *Socket) Bind(a nlcase.Addr) errno {
 	defer sk.k.enter("netlink_bind")()
-	if e := checkAddr(a, true); e != 0 {
+	if e := checkAddr(a); e != 0 {
 		return e
 	}
 	k, p := sk.k, &sk.k.protocols[sk.proto]
 	groups := uint64(a.Groups)
-	if groups != 0 {
-		if !sk.netlinkAllowed(cfgNonrootRecv, sk.task) {
-			return nlmsg.EPERM
-		}
-		if p.groups < 64 {
-			groups &= 1<<p.groups - 1
-		}
+	if groups != 0 && !sk.netlinkAllowed(cfgNonrootRecv) {
+		return nlmsg.EPERM
+	}
+	if p.groups < 64 {
+		groups &= 1<<p.groups - 1
 	}
 	k.nlTable.RLock()
 	bound, portid := sk.bound, sk.portid
@@ -280,28 +302,25 @@ func (sk *Socket) Bind(a nlcase.Addr) errno {
 		return nlmsg.EINVAL
 	}
 	if p.bind != nil {
-		for g := range uint32(64) {
+		for g := range uint32(32) {
 			if groups>>g&1 == 0 {
 				continue
 			}
-			if err := p.bind(sk.net, g+1); err != 0 {
+			if err := p.bind(sk.task, sk.net, g+1); err != 0 {
 				sk.netlinkUndoBind(g, groups)
 				return err
 			}
 		}
 	}
 	if !bound {
-		err := errno(0)
+		var err errno
 		if a.Pid != 0 {
 			err = sk.netlinkInsert(a.Pid)
 		} else {
 			err = sk.netlinkAutobind()
 		}
 		if err != 0 {
-			sk.netlinkUndoBind(64, groups)
-			if err == nlmsg.EBUSY {
-				err = nlmsg.EINVAL
-			}
+			sk.netlinkUndoBind(32, groups)
 			return err
 		}
 	}
@@ -350,53 +369,58 @@ func (sk *Socket) netlinkUpdateListeners() {
 	delete(members, sk)
 }
 
-const sizeofSockaddr = 12
+const (
+	afNetlink      = 16
+	sizeofSockaddr = 12
+)
 
-// checkAddr looks at the length and the family of an address. bind names what is
-// too short for a family otherwise than connect and sendmsg do not.
-func checkAddr(a nlcase.Addr, _ bool) errno {
-	size, family := a.Size, a.Family
-	if size == 0 {
-		size = sizeofSockaddr
-	}
-	if size < sizeofSockaddr || family != 0 && family != afNetlink {
+// checkAddr looks at the length and the family of an address.
+func checkAddr(a nlcase.Addr) errno {
+	if a.Size != 0 && a.Size < sizeofSockaddr || a.Family != 0 && a.Family != afNetlink {
 		return nlmsg.EINVAL
 	}
 	return 0
 }
 
-const afNetlink = 16
+// firstGroup is the number of the first of a mask's groups, 0 for none: those behind
+// it are not sent to.
+func firstGroup(mask uint32) uint32 {
+	if mask == 0 {
+		return 0
+	}
+	return uint32(bits.TrailingZeros32(mask) + 1)
+}
 
 // Connect is connect(2) (net/netlink/af_netlink.c netlink_connect).
 func (sk *Socket) Connect(a nlcase.Addr) errno {
 	defer sk.k.enter("netlink_connect")()
-	if a.Size != 0 && a.Size < 2 {
+	if a.Size != 0 && a.Size < 2 { // no room for a family
 		return nlmsg.EINVAL
 	}
 	if a.Family == nlcase.AFUnspec {
-		sk.k.nlTable.Lock()
-		sk.dstPortid, sk.dstGroup = 0, 0
-		sk.k.nlTable.Unlock()
+		sk.connect(false, 0, 0)
 		return 0
 	}
-	if e := checkAddr(a, false); e != 0 {
+	if e := checkAddr(a); e != 0 {
 		return e
 	}
-	if (a.Groups != 0 || a.Pid != 0) && !sk.netlinkAllowed(cfgNonrootSend, sk.task) {
+	if (a.Groups != 0 || a.Pid != 0) && !sk.netlinkAllowed(cfgNonrootSend) {
 		return nlmsg.EPERM
 	}
 	if e := sk.bindIfNot(); e != 0 {
 		return e
 	}
-	sk.k.nlTable.Lock()
-	sk.dstPortid, sk.dstGroup = a.Pid, uint32(bits.TrailingZeros32(a.Groups)+1)
-	if a.Groups == 0 {
-		sk.dstGroup = 0
-	}
-	sk.k.nlTable.Unlock()
+	sk.connect(true, a.Pid, firstGroup(a.Groups))
 	return 0
 }
 
+func (sk *Socket) connect(connected bool, portid, group uint32) {
+	sk.k.nlTable.Lock()
+	sk.connected, sk.dstPortid, sk.dstGroup = connected, portid, group
+	sk.k.nlTable.Unlock()
+}
+
+// bindIfNot gives the socket a portid where it has none.
 func (sk *Socket) bindIfNot() errno {
 	sk.k.nlTable.RLock()
 	bound := sk.bound
@@ -428,8 +452,12 @@ func (sk *Socket) Close() errno {
 		return nlmsg.EBADF
 	}
 	sk.closed = true
-	queue := sk.queue
+	for _, skb := range sk.queue {
+		skb.free()
+	}
 	sk.queue = nil
+	sk.room.wake()
+	sk.ready.wake()
 	sk.mu.Unlock()
 	k.nlTable.Lock()
 	if sk.hashed {
@@ -441,10 +469,6 @@ func (sk *Socket) Close() errno {
 	delete(p.members, sk)
 	sk.net.forget(sk)
 	k.nlTable.Unlock()
-	for _, skb := range queue {
-		skb.free()
-	}
-	sk.wake()
 	if p.unbind != nil {
 		for w, x := range groups {
 			for ; x != 0; x &= x - 1 {
@@ -453,32 +477,11 @@ func (sk *Socket) Close() errno {
 		}
 	}
 	sk.cbMutex.Lock()
+	defer sk.cbMutex.Unlock()
 	if sk.cbRunning.Load() {
-		if sk.cb.done != nil {
-			sk.cb.done(sk.cb)
-		}
-		sk.cb = nil
-		sk.cbRunning.Store(false)
-	}
-	sk.cbMutex.Unlock()
-	if p.release != nil {
-		p.release(sk)
+		sk.netlinkDumpEnd()
 	}
 	return 0
-}
-
-// wake has all that wait for the socket look again.
-func (sk *Socket) wake() {
-	sk.mu.Lock()
-	if sk.room != nil {
-		close(sk.room)
-		sk.room = nil
-	}
-	if sk.ready != nil {
-		close(sk.ready)
-		sk.ready = nil
-	}
-	sk.mu.Unlock()
 }
 
 func (sk *Socket) has(q quirk) bool { return sk.k.has(q) }

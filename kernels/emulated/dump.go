@@ -71,7 +71,9 @@ func (k *Kernel) netlinkDumpStart(ssk *Socket, skb *skBuff, h *nlmsghdr, c *netl
 	sk.mu.Unlock()
 	cb := &netlinkCallback{k: k, skb: skb, nlh: h, dump: c.dump, done: c.done, data: c.data, net: sk.net, strict: strict, min: c.min}
 	if c.start != nil {
-		cb.extack = x
+		if sk.has(dumpStartExtack) {
+			cb.extack = x
+		}
 		err := c.start(cb)
 		cb.extack = nil
 		if err != 0 {
@@ -133,12 +135,18 @@ func (sk *Socket) netlinkDump() errno {
 		return nlmsg.ENOBUFS
 	}
 	sk.deliverDump(skb)
-	if cb.done != nil {
-		cb.done(cb)
+	sk.netlinkDumpEnd()
+	return 0
+}
+
+// netlinkDumpEnd lets go of a dump that is through, or whose socket is; cbMutex is
+// held.
+func (sk *Socket) netlinkDumpEnd() {
+	if sk.cb.done != nil {
+		sk.cb.done(sk.cb)
 	}
 	sk.cb = nil
 	sk.cbRunning.Store(false)
-	return 0
 }
 
 func (sk *Socket) deliverDump(skb *skBuff) {
@@ -153,10 +161,7 @@ func (sk *Socket) deliverDump(skb *skBuff) {
 		return
 	}
 	sk.queue = append(sk.queue, skb)
-	if sk.ready != nil {
-		close(sk.ready)
-		sk.ready = nil
-	}
+	sk.ready.wake()
 }
 
 // netlinkDumpDone puts the NLMSG_DONE (net/netlink/af_netlink.c

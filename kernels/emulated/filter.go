@@ -21,8 +21,8 @@ func (sk *Socket) runFilter(skb *skBuff) (n int, drop bool) {
 	if sk.filter == nil {
 		return 0, false
 	}
-	keep, ok := interpret(sk.filter, skb.data)
-	if !ok || keep == 0 {
+	keep, err := sk.filter.Run(skb.data)
+	if err != nil || keep == 0 {
 		return len(skb.data), true
 	}
 	if keep < len(skb.data) {
@@ -31,32 +31,26 @@ func (sk *Socket) runFilter(skb *skBuff) (n int, drop bool) {
 	return 0, false
 }
 
-func raw(prog []nlcase.Instruction) []bpf.RawInstruction {
-	r := make([]bpf.RawInstruction, len(prog))
+// maxInstructions is BPF_MAXINSNS.
+const maxInstructions = 4096
+
+// compile makes a program ready to run, nil where it cannot be run
+// (net/core/filter.c bpf_check_classic).
+func compile(prog []nlcase.Instruction) *bpf.VM {
+	if len(prog) > maxInstructions {
+		return nil
+	}
+	raw := make([]bpf.RawInstruction, len(prog))
 	for i, x := range prog {
-		r[i] = bpf.RawInstruction{Op: x.Code, Jt: x.Jt, Jf: x.Jf, K: x.K}
+		raw[i] = bpf.RawInstruction{Op: x.Code, Jt: x.Jt, Jf: x.Jf, K: x.K}
 	}
-	return r
-}
-
-// checkFilter says whether a program can be run (net/core/filter.c
-// bpf_check_classic).
-func checkFilter(prog []nlcase.Instruction) bool {
-	p, ok := bpf.Disassemble(raw(prog))
+	p, ok := bpf.Disassemble(raw)
 	if !ok {
-		return false
+		return nil
 	}
-	_, err := bpf.NewVM(p)
-	return err == nil
-}
-
-// interpret runs a program over a datagram.
-func interpret(prog []nlcase.Instruction, b []byte) (keep int, ok bool) {
-	p, _ := bpf.Disassemble(raw(prog))
 	vm, err := bpf.NewVM(p)
 	if err != nil {
-		return 0, false
+		return nil
 	}
-	n, err := vm.Run(b)
-	return n, err == nil
+	return vm
 }

@@ -9,40 +9,52 @@ import (
 // genlHdrlen is GENL_HDRLEN.
 const genlHdrlen = 4
 
-// genlCtrlID is GENL_ID_CTRL, the controller's family and group.
-const genlCtrlID = 16
-
-// Flags of an operation (include/uapi/linux/genetlink.h GENL_*).
+// IDs of families and groups: the controller's of both (GENL_ID_CTRL), the first that
+// a family is given (GENL_START_ALLOC), the first that a group is given, and how
+// many groups there are (net/netlink/genetlink.c mc_groups).
 const (
-	genlAdminPerm      = 0x01
-	genlCapDo          = 0x02
-	genlCapDump        = 0x04
-	genlCapHaspol      = 0x08
-	genlUnsAdminPerm   = 0x10
-	genlDontStrict     = 0x100 // validate: GENL_DONT_VALIDATE_STRICT
-	genlDontDump       = 0x200 // GENL_DONT_VALIDATE_DUMP
-	genlDontDumpStrict = 0x400 // GENL_DONT_VALIDATE_DUMP_STRICT
+	genlCtrlID      = 16
+	genlFirstFamily = 19
+	genlFirstGroup  = 2
+	genlGroups      = 64
 )
 
-// genlOp is an operation of a family (include/net/genetlink.h struct genl_ops).
-// Each of doit and dumpit may have a policy of its own.
+// genlNamsiz is GENL_NAMSIZ.
+const genlNamsiz = 16
+
+// Flags of an operation, of which GENL_UNS_ADMIN_PERM is one of groups, too
+// (include/uapi/linux/genetlink.h GENL_*).
+const (
+	genlAdminPerm    = 0x01
+	genlCapDo        = 0x02
+	genlCapDump      = 0x04
+	genlCapHaspol    = 0x08
+	genlUnsAdminPerm = 0x10
+)
+
+// What is not validated of an operation's attributes (include/net/genetlink.h enum
+// genl_validate_flags).
+const (
+	genlDontStrict = 1 << iota
+	genlDontDump
+)
+
+// genlOp is an operation of a family (include/net/genetlink.h struct genl_ops). It
+// has a doit or a dumpit where flags say so; one that is nil is not emulated.
 type genlOp struct {
-	cmd   uint8
-	flags uint32
-	// doit answers; nil for none.
-	doit func(skb *skBuff, i *genlInfo) errno
-	// start is called before the first dumpit; nil for nothing to do.
-	start  func(*netlinkCallback) errno
-	dumpit dumpit
-	done   func(*netlinkCallback)
-	// policy is the family's where it is nil.
-	policy, dumpPolicy policy
+	cmd      uint8
+	flags    uint32
+	validate uint8
+	policy   policy
+	doit     func(skb *skBuff, i *genlInfo) errno
+	start    func(*netlinkCallback) errno // before the first dumpit; nil for nothing to do
+	dumpit   dumpit
 }
 
 // genlGroup is a multicast group of a family.
 type genlGroup struct {
 	name  string
-	flags uint8 // GENL_MCAST_CAP_NET_ADMIN, ...
+	flags uint8
 	id    uint32
 }
 
@@ -52,32 +64,27 @@ type genlFamily struct {
 	name      string
 	hdrsize   uint32
 	version   uint32
-	policy    policy
-	maxattr   uint32 // where there is no policy
-	netnsok   bool
-	parallel  bool // parallel_ops
-	resvStart uint8
+	maxattr   uint32
+	netnsok   bool  // all namespaces have it
+	parallel  bool  // parallel_ops
+	resvStart uint8 // the first command whose header is looked at: resv_start_op
 	ops       []genlOp
 	groups    []genlGroup
 }
 
 // genlInfo is what an operation gets (include/net/genetlink.h struct genl_info).
 type genlInfo struct {
-	k      *Kernel
 	net    *netns
 	portid uint32
 	nlh    *nlmsghdr
-	cmd    uint8
-	ver    uint8
 	attrs  attrTable
 	extack *extAck
-	family *genlFamily
 }
 
 // genlInit is net/netlink/genetlink.c genl_init.
 func (k *Kernel) genlInit() {
 	defer k.enter("genl_init")()
-	k.genlGroup = genlCtrlID + 1
+	k.genlGroup = genlFirstGroup
 	k.genlRegisterFamilyWithOpsGroups(k.genlCtrl())
 	k.registerPernetSubsys(pernetOperations{"genetlink", k.genlPernetInit, k.genlPernetExit})
 }
@@ -85,9 +92,11 @@ func (k *Kernel) genlInit() {
 // genlPernetInit is net/netlink/genetlink.c genl_pernet_init.
 func (k *Kernel) genlPernetInit(n *netns) errno {
 	defer k.enter("genl_pernet_init")()
-	groups := k.genlGroup
-	if k.netlinkKernelCreate(n, nlmsg.Generic, netlinkKernelCfg{groups: groups, input: k.genlRcv, flags: cfgNonrootRecv,
-		bind: k.genlBind, unbind: k.genlUnbind}) == nil {
+	cfg := netlinkKernelCfg{groups: genlGroups, input: k.genlRcv, flags: cfgNonrootRecv}
+	if k.has(genlBindChecks) {
+		cfg.bind, cfg.unbind = k.genlBind, k.genlUnbind
+	}
+	if k.netlinkKernelCreate(n, nlmsg.Generic, cfg) == nil {
 		return nlmsg.ENOMEM
 	}
 	return 0
@@ -114,7 +123,7 @@ func (k *Kernel) genlRegisterFamily(f *genlFamily) {
 		panic("emulated: generic netlink family " + f.name + " is registered twice")
 	}
 	if f.id == 0 {
-		for f.id = genlCtrlID + 1; k.families[f.id] != nil; f.id++ {
+		for f.id = genlFirstFamily; k.families[f.id] != nil; f.id++ {
 		}
 	}
 	if k.families[f.id] != nil {
@@ -156,27 +165,20 @@ func (k *Kernel) sortedFamilies() []*genlFamily {
 	return all
 }
 
-// genlBind asks whether a group may be joined (net/netlink/genetlink.c
-// genl_bind).
-func (k *Kernel) genlBind(n *netns, group uint32) errno {
+// genlBind asks whether a group may be joined, which groups of nobody may
+// (net/netlink/genetlink.c genl_bind).
+func (k *Kernel) genlBind(t *task, n *netns, group uint32) errno {
 	defer k.enter("genl_bind")()
 	k.cbLock.RLock()
 	defer k.cbLock.RUnlock()
 	for _, f := range k.families {
 		for _, g := range f.groups {
-			if g.id != group {
-				continue
+			if g.id == group && g.flags&genlUnsAdminPerm != 0 && !t.nsCapable(n.user) {
+				return nlmsg.EPERM
 			}
-			if !f.netnsok && n != k.initNet {
-				return 0
-			}
-			return 0
 		}
 	}
-	if k.has(genlBindUnknown) {
-		return 0
-	}
-	return nlmsg.ENOENT
+	return 0
 }
 
 // genlUnbind hears that a group was left (net/netlink/genetlink.c genl_unbind).
@@ -226,67 +228,67 @@ func (k *Kernel) genlFamilyRcvMsg(f *genlFamily, skb *skBuff, h *nlmsghdr, x *ex
 	if len(h.payload()) < hdrlen {
 		return nlmsg.EINVAL
 	}
-	cmd, ver := h.payload()[0], h.payload()[1]
+	cmd := h.payload()[0]
 	if err := k.genlHeaderCheck(f, h, cmd, x); err != 0 {
 		return err
 	}
-	dump := h.Flags&nlmDump == nlmDump
-	op := f.op(cmd, dump)
-	if op == nil {
+	need := uint32(genlCapDo)
+	if h.Flags&nlmDump == nlmDump {
+		need = genlCapDump
+	}
+	at := opIndex(f.ops, cmd)
+	if at < 0 || f.ops[at].flags&need == 0 && k.has(genlSplitOps) {
 		return nlmsg.EOPNOTSUPP
 	}
+	op := &f.ops[at]
 	if op.flags&genlAdminPerm != 0 && !k.netlinkNsCapable(skb, k.init.user) {
 		return nlmsg.EPERM
 	}
 	if op.flags&genlUnsAdminPerm != 0 && !k.netlinkNsCapable(skb, n.user) {
 		return nlmsg.EPERM
 	}
-	if dump {
-		return k.genlFamilyRcvMsgDumpit(f, op, skb, h, hdrlen, x)
+	info := &genlInfo{net: n, portid: skb.portid, nlh: h, extack: x}
+	switch {
+	case op.flags&need == 0:
+		return nlmsg.EOPNOTSUPP
+	case need == genlCapDump:
+		return k.genlFamilyRcvMsgDumpit(f, op, skb, hdrlen, info)
+	case op.doit == nil:
+		return notEmulated(x)
 	}
-	tb, err := nlmsgParse(h, hdrlen, op.policyOf(f, false), op.strictness(false), x)
-	if err != 0 {
+	var err errno
+	s := strict
+	if op.validate&genlDontStrict != 0 {
+		s = liberal
+	}
+	if info.attrs, err = nlmsgParse(h, hdrlen, op.policy, s, x); err != 0 {
 		return err
 	}
-	return op.doit(skb, &genlInfo{k, n, skb.portid, h, cmd, ver, tb, x, f})
+	return op.doit(skb, info)
 }
 
-// op finds the operation of a command that can do, or dump (genl_get_cmd).
-func (f *genlFamily) op(cmd uint8, dump bool) *genlOp {
-	for i := range f.ops {
-		o := &f.ops[i]
-		if o.cmd == cmd && (dump && o.dumpit != nil || !dump && o.doit != nil) {
-			return o
-		}
-	}
-	return nil
+// notEmulated is the answer to what the real kernel can do and this one can not. No
+// real kernel gives this error.
+func notEmulated(x *extAck) errno {
+	x.set("emulated: this operation is not emulated")
+	return nlmsg.ENOSYS
 }
 
-func (o *genlOp) policyOf(f *genlFamily, dump bool) policy {
-	switch {
-	case dump && o.dumpPolicy != nil:
-		return o.dumpPolicy
-	case o.policy != nil:
-		return o.policy
-	}
-	return f.policy
-}
-
-func (o *genlOp) strictness(dump bool) strictness {
-	if o.flags&genlDontStrict != 0 || dump && o.flags&genlDontDumpStrict != 0 {
-		return liberal
-	}
-	return strict
+// opIndex is where the operation of a command is, -1 for nowhere.
+func opIndex(ops []genlOp, cmd uint8) int {
+	return slices.IndexFunc(ops, func(o genlOp) bool { return o.cmd == cmd })
 }
 
 // genlFamilyRcvMsgDumpit starts a dump. The lock is given back meanwhile, as a
 // dump's own lock comes before it (net/netlink/genetlink.c
 // genl_family_rcv_msg_dumpit).
-func (k *Kernel) genlFamilyRcvMsgDumpit(f *genlFamily, op *genlOp, skb *skBuff, h *nlmsghdr, hdrlen int, x *extAck) errno {
-	var tb attrTable
-	if op.flags&genlDontDump == 0 {
+func (k *Kernel) genlFamilyRcvMsgDumpit(f *genlFamily, op *genlOp, skb *skBuff, hdrlen int, info *genlInfo) errno {
+	if op.dumpit == nil {
+		return notEmulated(info.extack)
+	}
+	if op.validate&genlDontDump == 0 {
 		var err errno
-		if tb, err = nlmsgParse(h, hdrlen, op.policyOf(f, true), op.strictness(true), x); err != 0 {
+		if info.attrs, err = nlmsgParse(info.nlh, hdrlen, op.policy, strict, info.extack); err != 0 {
 			return err
 		}
 	}
@@ -294,30 +296,33 @@ func (k *Kernel) genlFamilyRcvMsgDumpit(f *genlFamily, op *genlOp, skb *skBuff, 
 		k.genlUnlock()
 		defer k.genlLock()
 	}
-	info := &genlInfo{k: k, net: skb.sk.net, portid: skb.portid, nlh: h, attrs: tb, family: f}
-	locked := func(g func() errno) errno {
-		if !f.parallel {
-			k.genlLock()
-			defer k.genlUnlock()
-		}
-		return g()
-	}
 	c := &netlinkDumpControl{data: info, dump: func(skb *skBuff, cb *netlinkCallback) errno {
-		return locked(func() errno { return op.dumpit(skb, cb) })
+		defer k.genlLockUnless(f.parallel)()
+		return op.dumpit(skb, cb)
 	}}
 	if op.start != nil {
-		c.start = func(cb *netlinkCallback) errno { return locked(func() errno { return op.start(cb) }) }
+		c.start = func(cb *netlinkCallback) errno {
+			defer k.genlLockUnless(f.parallel)()
+			return op.start(cb)
+		}
 	}
-	if op.done != nil {
-		c.done = func(cb *netlinkCallback) { locked(func() errno { op.done(cb); return 0 }) }
+	return k.netlinkDumpStart(skb.sk.net.kernelSock(nlmsg.Generic), skb, info.nlh, c, info.extack)
+}
+
+// genlLockUnless locks what one operation at a time may do, unless the family is
+// parallel, and returns what unlocks it.
+func (k *Kernel) genlLockUnless(parallel bool) func() {
+	if parallel {
+		return func() {}
 	}
-	return k.netlinkDumpStart(skb.sk.net.kernelSock(nlmsg.Generic), skb, h, c, x)
+	k.genlLock()
+	return k.genlUnlock
 }
 
 // genlHeaderCheck looks at what commands ask that were added since anybody looks
 // (net/netlink/genetlink.c genl_header_check).
 func (k *Kernel) genlHeaderCheck(f *genlFamily, h *nlmsghdr, cmd uint8, x *extAck) errno {
-	if f.resvStart == 0 || cmd < f.resvStart || !k.has(genlChecksHeader) {
+	if cmd < f.resvStart || !k.has(genlChecksHeader) {
 		return 0
 	}
 	if native.Uint16(h.payload()[2:]) != 0 {

@@ -75,7 +75,7 @@ func New(release string) (*Kernel, error) {
 		vlans:        map[*netDevice][]*netDevice{},
 		allNets:      map[*netns]struct{}{},
 	}
-	k.init = &task{k: k, caps: true, born: true, user: &userNS{}}
+	k.init = &task{k: k, caps: true, user: &userNS{}}
 	k.boot()
 	k.initNet = k.newNetns(k.init.user)
 	return k, nil
@@ -87,6 +87,7 @@ func (k *Kernel) boot() {
 	k.netNsInit()
 	k.netlinkProtoInit() // core_initcall
 	k.genlInit()
+	k.genlBuiltin()
 	k.usersockInit()
 	k.subsystems()
 }
@@ -112,7 +113,7 @@ func (k *Kernel) registerPernetSubsys(ops pernetOperations) {
 // that only exist (net/netlink/af_netlink.c netlink_add_usersock_entry,
 // lib/kobject_uevent.c uevent_net_init, net/ipv4/fib_frontend.c nl_fib_lookup_init).
 func (k *Kernel) usersockInit() {
-	k.protocols[nlmsg.Usersock] = protocol{registered: 1, groups: 32, flags: cfgNonrootSend, members: map[*Socket]struct{}{}}
+	k.protocols[nlmsg.Usersock] = protocol{netlinkKernelCfg{groups: 32, flags: cfgNonrootSend}, 1, map[*Socket]struct{}{}}
 	ack := func(skb *skBuff) {
 		k.netlinkRcvSkb(skb, func(*skBuff, *nlmsghdr, *extAck) errno { return 0 })
 	}
@@ -132,12 +133,11 @@ func (k *Kernel) Release() string { return k.release }
 // userNS is a user namespace (include/linux/user_namespace.h).
 type userNS struct{ parent *userNS }
 
-// opened says that the task had a capability when it opened its socket, which it
-// had if it ever did (net/core/sock.c file_ns_capable).
-func (t *task) opened(user *userNS) bool {
-	for u := user; u != nil; u = u.parent {
-		if u == t.user {
-			return t.born
+// above says that a namespace is user, or around it.
+func (u *userNS) above(user *userNS) bool {
+	for ; user != nil; user = user.parent {
+		if user == u {
+			return true
 		}
 	}
 	return false
@@ -153,7 +153,6 @@ type task struct {
 
 	mu   sync.Mutex
 	caps bool           // it has all capabilities in user
-	born bool           // it had when it began
 	fds  map[int]*netns // its descriptors of namespaces
 }
 
@@ -167,12 +166,7 @@ func (t *task) has() bool {
 // nsCapable says that the task may do to what belongs to user whatever takes a
 // capability (kernel/capability.c ns_capable).
 func (t *task) nsCapable(user *userNS) bool {
-	for u := user; u != nil; u = u.parent {
-		if u == t.user {
-			return t.has()
-		}
-	}
-	return false
+	return t.user.above(user) && t.has()
 }
 
 // byFd is the namespace behind a descriptor (net/core/net_namespace.c
@@ -202,8 +196,9 @@ type netns struct {
 	ino  int
 	user *userNS
 
-	kernelSocks []*Socket // nl_table's lock
+	kernelSocks []*Socket // nl_table's lock guards these
 	users       map[*Socket]struct{}
+	rover       int32 // the last portid that netlink_autobind made up
 	closed      bool
 
 	state netState // rtnl_mutex guards it
@@ -276,7 +271,7 @@ func (n *netns) peer2id(peer *netns) (id int, ok bool) {
 
 // Net calls f with a namespace that is gone when f has returned.
 func (k *Kernel) Net(s nlcase.Setup, f func(nlcase.Net)) error {
-	t := &task{k: k, pid: firstPid, caps: !s.NoCaps, born: !s.NoCaps, user: k.init.user, fds: map[int]*netns{}}
+	t := &task{k: k, pid: firstPid, caps: !s.NoCaps, user: k.init.user, fds: map[int]*netns{}}
 	if s.UserNS {
 		t.user = &userNS{parent: k.init.user}
 	}
@@ -297,7 +292,7 @@ type Netns struct {
 // NewNetns makes a namespace for a process with all capabilities. Close takes it
 // down.
 func (k *Kernel) NewNetns() *Netns {
-	t := &task{k: k, pid: firstPid, caps: true, born: true, user: k.init.user, fds: map[int]*netns{}}
+	t := &task{k: k, pid: firstPid, caps: true, user: k.init.user, fds: map[int]*netns{}}
 	t.net = k.newNetns(t.user)
 	return &Netns{task: t, net: t.net}
 }

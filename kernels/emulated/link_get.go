@@ -22,7 +22,7 @@ func (k *Kernel) rtnlGetNetNsCapable(skb *skBuff, id int) (*netns, errno) {
 
 // skNsCapable is net/core/sock.c sk_ns_capable.
 func (k *Kernel) skNsCapable(skb *skBuff, user *userNS) bool {
-	return skb.sk.task.opened(user) && skb.creds.task.nsCapable(user)
+	return skb.sk.fileNsCapable(user) && skb.creds.task.nsCapable(user)
 }
 
 // netlinkStrictGetCheck says that requests of the sender are checked strictly

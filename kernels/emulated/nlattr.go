@@ -2,6 +2,8 @@ package emulated
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math"
 
 	"github.com/nlrig/nlrig/vmtest/nlmsg"
 )
@@ -25,6 +27,14 @@ func (a *nlattr) u64() uint64 { return a.number(8) }
 func (a *nlattr) number(size int) uint64 {
 	var b [8]byte
 	copy(b[:size], a.data)
+	switch size {
+	case 1:
+		return uint64(b[0])
+	case 2:
+		return uint64(native.Uint16(b[:]))
+	case 4:
+		return uint64(native.Uint32(b[:]))
+	}
 	return native.Uint64(b[:])
 }
 
@@ -140,7 +150,7 @@ const (
 	validateMax
 	validateMask
 	validateFunction
-	validateWarnTooLong // NLA_POLICY_EXACT_LEN_WARN
+	validateWarnTooLong // NLA_POLICY_EXACT_LEN_WARN: as long as len says
 )
 
 // nlaPolicy says what an attribute has to be (include/net/netlink.h struct
@@ -210,8 +220,7 @@ func eachAttr(b []byte, off int, f func(*nlattr) errno) (rest []byte, err errno)
 }
 
 // nlmsgParse parses the attributes of a message behind a fixed header of size bytes
-// (include/net/netlink.h __nlmsg_parse). p's length bounds the types; strictStart,
-// if it is not 0, is the first type that is checked strictly in any case.
+// (include/net/netlink.h __nlmsg_parse). p's length bounds the types.
 func nlmsgParse(h *nlmsghdr, size int, p policy, s strictness, x *extAck) (attrTable, errno) {
 	if len(h.raw) < nlmsg.HeaderLen+size {
 		x.set("Invalid header length")
@@ -260,9 +269,11 @@ func validateParse(b []byte, off int, p policy, s strictness, x *extAck, tb attr
 		}
 		return 0
 	})
-	if err == 0 && len(rest) > 0 && s&trailing != 0 {
+	if err == 0 && len(rest) > 0 {
 		x.set("bytes leftover after parsing attributes")
-		return nlmsg.EINVAL
+		if s&trailing != 0 {
+			return nlmsg.EINVAL
+		}
 	}
 	return err
 }
@@ -275,9 +286,7 @@ func (p policy) validate(t int, a *nlattr, s strictness, x *extAck, depth int) e
 	}
 	pt := &p[t]
 	n := len(a.data)
-	wrong := pt.typ.exact() && n != nlaMinLen[pt.typ] ||
-		pt.check == validateWarnTooLong && n != pt.len
-	if wrong && s&strictAttrs != 0 {
+	if pt.typ.exact() && n != nlaMinLen[pt.typ] && s&strictAttrs != 0 {
 		x.setPolicy(a, pt, "invalid attribute length")
 		return nlmsg.EINVAL
 	}
@@ -386,7 +395,7 @@ func (p policy) validate(t int, a *nlattr, s strictness, x *extAck, depth int) e
 			return failed(nlmsg.ERANGE)
 		}
 	}
-	return pt.validateFurther(a, x)
+	return pt.validateFurther(a, s, x)
 }
 
 // validateArray checks the elements of an array (lib/nlattr.c
@@ -397,7 +406,7 @@ func validateArray(a *nlattr, pt *nlaPolicy, s strictness, x *extAck, depth int)
 			return 0
 		}
 		if len(e.data) < 4 {
-			x.setPolicy(e, pt, "Array element too short")
+			x.setPolicy(e, &pt.nested[0], "Array element too short")
 			return nlmsg.ERANGE
 		}
 		return validateParse(e.data, e.off+4, pt.nested, s, x, nil, depth)
@@ -407,64 +416,129 @@ func validateArray(a *nlattr, pt *nlaPolicy, s strictness, x *extAck, depth int)
 
 // validateFurther looks at the value (lib/nlattr.c nla_validate_int_range,
 // nla_validate_mask).
-func (pt *nlaPolicy) validateFurther(a *nlattr, x *extAck) errno {
-	low, high := pt.min, pt.max
+func (pt *nlaPolicy) validateFurther(a *nlattr, s strictness, x *extAck) errno {
 	switch pt.check {
-	case validateRange:
-	case validateMin:
-		high = 1<<63 - 1
-	case validateMax:
-		low = 0
-		if pt.typ.signed() {
-			low = -1 << 63
-		}
+	case validateNone:
+		return 0
 	case validateMask:
-		if a.number(min(len(a.data), 8))&^pt.mask != 0 {
+		if pt.unsigned(a)&^pt.mask != 0 {
 			x.setPolicy(a, pt, "reserved bit set")
 			return nlmsg.EINVAL
 		}
 		return 0
 	case validateFunction:
 		return pt.function(a, x)
-	default:
-		return 0
 	}
-	v := int64(len(a.data))
+	inRange := false
+	if pt.typ.signed() {
+		low, high := pt.rangeSigned()
+		v := pt.signed(a)
+		inRange = low <= v && v <= high
+	} else {
+		low, high := pt.rangeUnsigned()
+		v := pt.unsigned(a)
+		if pt.check == validateWarnTooLong && v > high {
+			if s&strictAttrs != 0 {
+				x.setPolicy(a, pt, "invalid attribute length")
+				return nlmsg.EINVAL
+			}
+			return 0
+		}
+		inRange = low <= v && v <= high
+	}
+	switch {
+	case inRange:
+		return 0
+	case pt.typ == nlaBinary:
+		x.setPolicy(a, pt, "binary attribute size out of range")
+	default:
+		x.setPolicy(a, pt, "integer out of range")
+	}
+	return nlmsg.ERANGE
+}
+
+// signed is the value of an attribute of a signed type.
+func (pt *nlaPolicy) signed(a *nlattr) int64 {
+	switch {
+	case pt.typ == nlaS8:
+		return int64(int8(a.u8()))
+	case pt.typ == nlaS16:
+		return int64(int16(a.u16()))
+	case pt.typ == nlaS32, pt.typ == nlaSint && len(a.data) == 4:
+		return int64(int32(a.u32()))
+	}
+	return int64(a.u64())
+}
+
+// unsigned is what a range bounds: the value of an unsigned attribute, or the
+// length of a binary one.
+func (pt *nlaPolicy) unsigned(a *nlattr) uint64 {
 	switch pt.typ {
 	case nlaBinary:
-		if v < low || v > high {
-			x.setPolicy(a, pt, "binary attribute size out of range")
-			return nlmsg.ERANGE
-		}
-		return 0
-	case nlaU8, nlaU16, nlaU32, nlaU64, nlaMsecs:
-		v = int64(a.number(nlaMinLen[pt.typ]))
+		return uint64(len(a.data))
 	case nlaBE16:
-		v = int64(a.data[0])<<8 | int64(a.data[1])
+		return uint64(binary.BigEndian.Uint16(a.data))
 	case nlaBE32:
-		v = int64(a.data[0])<<24 | int64(a.data[1])<<16 | int64(a.data[2])<<8 | int64(a.data[3])
+		return uint64(binary.BigEndian.Uint32(a.data))
 	case nlaUint:
-		v = int64(a.number(len(a.data)))
+		return a.number(len(a.data))
+	}
+	return a.number(nlaMinLen[pt.typ])
+}
+
+// rangeUnsigned is what values an attribute may have, or how long a binary one may
+// be (lib/nlattr.c nla_get_range_unsigned).
+func (pt *nlaPolicy) rangeUnsigned() (low, high uint64) {
+	switch pt.typ {
+	case nlaU8:
+		high = math.MaxUint8
+	case nlaU16, nlaBE16, nlaBinary, nlaString, nlaNulString:
+		high = math.MaxUint16
+	case nlaU32, nlaBE32:
+		high = math.MaxUint32
+	default:
+		high = math.MaxUint64
+	}
+	switch pt.check {
+	case validateRange:
+		return uint64(pt.min), uint64(pt.max)
+	case validateMin:
+		low = uint64(pt.min)
+	case validateMax:
+		high = uint64(pt.max)
+	case validateWarnTooLong:
+		return uint64(pt.len), uint64(pt.len)
+	}
+	return low, high
+}
+
+// rangeSigned is lib/nlattr.c nla_get_range_signed.
+func (pt *nlaPolicy) rangeSigned() (low, high int64) {
+	switch pt.typ {
 	case nlaS8:
-		v = int64(int8(a.u8()))
+		low, high = math.MinInt8, math.MaxInt8
 	case nlaS16:
-		v = int64(int16(a.u16()))
+		low, high = math.MinInt16, math.MaxInt16
 	case nlaS32:
-		v = int64(int32(a.u32()))
-	case nlaS64:
-		v = int64(a.u64())
-	case nlaSint:
-		if v = int64(a.u64()); len(a.data) == 4 {
-			v = int64(int32(a.u32()))
-		}
+		low, high = math.MinInt32, math.MaxInt32
+	default:
+		low, high = math.MinInt64, math.MaxInt64
 	}
-	if v < low || v > high {
-		x.setPolicy(a, pt, "integer out of range")
-		return nlmsg.ERANGE
+	switch pt.check {
+	case validateRange:
+		return pt.min, pt.max
+	case validateMin:
+		low = pt.min
+	case validateMax:
+		high = pt.max
 	}
-	return 0
+	return low, high
 }
 
 func (t nlaType) signed() bool {
-	return t == nlaS8 || t == nlaS16 || t == nlaS32 || t == nlaS64 || t == nlaSint
+	switch t {
+	case nlaS8, nlaS16, nlaS32, nlaS64, nlaSint:
+		return true
+	}
+	return false
 }

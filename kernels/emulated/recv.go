@@ -110,9 +110,8 @@ func (sk *Socket) netlinkRcvWake() {
 	if len(sk.queue) == 0 {
 		sk.congested = false
 	}
-	if !sk.congested && sk.room != nil {
-		close(sk.room)
-		sk.room = nil
+	if !sk.congested {
+		sk.room.wake()
 	}
 }
 
@@ -212,7 +211,7 @@ func (x *extAck) fill(skb *skBuff, h *nlmsghdr, err errno) {
 		skb.nlaPutU32(nlmsgerrOffs, uint32(x.badAttr))
 	}
 	if x.policy != nil {
-		x.policy.write(skb, nlmsgerrPolicy)
+		x.policy.write(skb, nlmsgerrPolicy, nil)
 	}
 	if x.hasMiss {
 		skb.nlaPutU32(nlmsgerrMissType, uint32(x.missType))

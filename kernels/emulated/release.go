@@ -97,7 +97,6 @@ const (
 	dumpEmsgsize
 	bulkDel
 	genlChecksHeader
-	genlBindUnknown
 	linkParentDev
 	linkNewIfindex
 	linkGroMax
@@ -149,6 +148,12 @@ const (
 	masterFirst
 	moveSays
 	vlanDownByFlags
+	genlSplitOps
+	genlDumpDone
+	genlPolicyOpZero
+	genlPolicyOpRight
+	genlBindChecks
+	dumpStartExtack
 	nQuirks
 )
 
@@ -160,10 +165,8 @@ var quirks = [nQuirks]since{
 		"net/netlink/af_netlink.c netlink_dump: EMSGSIZE after something was put means that there is more"},
 	bulkDel: {[]string{"5.19"},
 		"net/core/rtnetlink.c rtnetlink_rcv_msg: NLM_F_BULK of a deletion is refused where it is not supported"},
-	genlChecksHeader: {[]string{"6.0"},
+	genlChecksHeader: {[]string{"6.1"},
 		"net/netlink/genetlink.c genl_header_check: looks at the reserved field and at the flags"},
-	genlBindUnknown: {[]string{"7.4"},
-		"net/netlink/genetlink.c genl_bind: a group that no family has may be joined"},
 	linkParentDev: {[]string{"5.14"},
 		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_PARENT_DEV_NAME and _BUS_NAME"},
 	linkNewIfindex: {[]string{"5.13"},
@@ -266,4 +269,16 @@ var quirks = [nQuirks]since{
 		"net/8021q/vlan.c vlan_device_event: VLANs are taken down by their flags"},
 	echoAsked: {[]string{"6.3"},
 		"net/core/rtnetlink.c rtmsg_ifinfo_build_skb: a notification names who asked only with NLM_F_ECHO"},
+	genlSplitOps: {[]string{"6.2"},
+		"net/netlink/genetlink.c genl_get_cmd: an operation that cannot do what is asked is missing, whoever asks; genl_ctrl_ops: the dump of families is validated"},
+	genlDumpDone: {[]string{"6.10"},
+		"net/netlink/genetlink.c ctrl_dumpfamily: the NLMSG_DONE is in the datagram of the last families"},
+	genlPolicyOpZero: {[]string{"6.2"},
+		"net/netlink/genetlink.c ctrl_dumppolicy_put_op: an operation that only dumps is listed as operation 0"},
+	genlPolicyOpRight: {[]string{"6.12.113", "7.2.9"},
+		"net/netlink/genetlink.c ctrl_dumppolicy_put_op: it is listed as itself again"},
+	genlBindChecks: {[]string{"5.12"},
+		"net/netlink/genetlink.c genl_bind: some groups take CAP_NET_ADMIN"},
+	dumpStartExtack: {[]string{"6.2"},
+		"net/netlink/af_netlink.c __netlink_dump_start: what a start says of its error is told"},
 }

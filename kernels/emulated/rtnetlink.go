@@ -263,7 +263,7 @@ func (k *Kernel) rtnlDumpAll(skb *skBuff, cb *netlinkCallback) errno {
 // namespace: the task that sends, and the one that opened the socket
 // (net/netlink/af_netlink.c netlink_ns_capable).
 func (k *Kernel) netlinkNsCapable(skb *skBuff, user *userNS) bool {
-	return (skb.dst || skb.sk == nil || skb.sk.task.opened(user)) && skb.creds.task.nsCapable(user)
+	return (skb.dst || skb.sk.fileNsCapable(user)) && skb.creds.task.nsCapable(user)
 }
 
 // netlinkNetCapable is for the namespace of the socket (netlink_net_capable).

@@ -86,10 +86,7 @@ func (sk *Socket) netlinkSetsockopt(opt int, value []byte) errno {
 	}
 	if opt == netlinkNoEnobufs && n != 0 {
 		sk.congested = false
-		if sk.room != nil {
-			close(sk.room)
-			sk.room = nil
-		}
+		sk.room.wake()
 	}
 	return 0
 }
@@ -97,7 +94,7 @@ func (sk *Socket) netlinkSetsockopt(opt int, value []byte) errno {
 // membership joins or leaves a group (NETLINK_ADD_MEMBERSHIP).
 func (sk *Socket) membership(opt int, group uint32) errno {
 	k, p := sk.k, &sk.k.protocols[sk.proto]
-	if !sk.netlinkAllowed(cfgNonrootRecv, sk.task) {
+	if !sk.netlinkAllowed(cfgNonrootRecv) {
 		return nlmsg.EPERM
 	}
 	k.nlTable.Lock()
@@ -109,7 +106,7 @@ func (sk *Socket) membership(opt int, group uint32) errno {
 	}
 	join := opt == netlinkAddMembership
 	if join && p.bind != nil {
-		if err := p.bind(sk.net, group); err != 0 {
+		if err := p.bind(sk.task, sk.net, group); err != 0 {
 			return err
 		}
 	}
@@ -214,7 +211,11 @@ func (sk *Socket) sockSetsockopt(opt int, value []byte) errno {
 	return 0
 }
 
-// setTimeout takes a struct timeval of two 64-bit numbers; 0 is for ever.
+// jiffy is what timeouts are counted in: CONFIG_HZ is 250.
+const jiffy = time.Second / 250
+
+// setTimeout takes a struct timeval of two 64-bit numbers; 0 is for ever
+// (net/core/sock.c sock_set_timeout).
 func (sk *Socket) setTimeout(opt int, value []byte) errno {
 	if len(value) < 16 {
 		return nlmsg.EINVAL
@@ -223,22 +224,26 @@ func (sk *Socket) setTimeout(opt int, value []byte) errno {
 	if usec < 0 || usec >= 1e6 {
 		return nlmsg.EDOM
 	}
-	sk.mu.Lock()
-	defer sk.mu.Unlock()
-	if opt == soRcvtimeo {
-		sk.rcvtimeo = append([]byte{}, value[:16]...)
-		return 0
-	}
-	sk.sndtimeoB = append([]byte{}, value[:16]...)
+	timeo := forever
 	switch {
 	case sec < 0:
-		sk.sndtimeo = 0
-	case sec == 0 && usec == 0, sec > 1<<32:
-		sk.sndtimeo = -1
-	default:
-		sk.sndtimeo = time.Duration(sec)*time.Second + time.Duration(usec)*time.Microsecond
+		timeo = 0
+	case (sec != 0 || usec != 0) && sec < int64(forever/time.Second)-1:
+		timeo = time.Duration(sec)*time.Second + (time.Duration(usec)*time.Microsecond+jiffy-1)/jiffy*jiffy
 	}
+	sk.mu.Lock()
+	sk.timeo[opt-soRcvtimeo] = timeo
+	sk.mu.Unlock()
 	return 0
+}
+
+// timeval is a timeout as it is told (net/core/sock.c sock_get_timeout).
+func timeval(timeo time.Duration) []byte {
+	if timeo == forever {
+		timeo = 0
+	}
+	b := native.AppendUint64(nil, uint64(timeo/time.Second))
+	return native.AppendUint64(b, uint64(timeo%time.Second/time.Microsecond))
 }
 
 // sockGetsockopt is net/core/sock.c sock_getsockopt.
@@ -268,13 +273,7 @@ func (sk *Socket) sockGetsockopt(opt, size int) ([]byte, errno) {
 			n = 1
 		}
 	case soRcvtimeo, soSndtimeo:
-		b := sk.rcvtimeo
-		if opt == soSndtimeo {
-			b = sk.sndtimeoB
-		}
-		if b == nil {
-			b = make([]byte, 16)
-		}
+		b := timeval(sk.timeo[opt-soRcvtimeo])
 		return b[:min(size, len(b))], 0
 	default:
 		return nil, nlmsg.ENOPROTOOPT
@@ -283,24 +282,22 @@ func (sk *Socket) sockGetsockopt(opt, size int) ([]byte, errno) {
 	return b[:min(size, 4)], 0
 }
 
-// maxInstructions is BPF_MAXINSNS.
-const maxInstructions = 4096
-
 // Filter is SO_ATTACH_FILTER, or SO_DETACH_FILTER without a program
 // (net/core/filter.c sk_attach_filter).
 func (sk *Socket) Filter(prog []nlcase.Instruction) errno {
 	if prog == nil {
 		return sk.detachFilter()
 	}
-	if len(prog) == 0 || len(prog) > maxInstructions || !checkFilter(prog) {
-		return nlmsg.EINVAL
-	}
 	sk.mu.Lock()
 	defer sk.mu.Unlock()
 	if sk.locked {
 		return nlmsg.EPERM
 	}
-	sk.filter = append([]nlcase.Instruction{}, prog...)
+	vm := compile(prog)
+	if vm == nil {
+		return nlmsg.EINVAL
+	}
+	sk.filter = vm
 	return 0
 }
 

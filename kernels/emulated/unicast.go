@@ -1,7 +1,6 @@
 package emulated
 
 import (
-	"math/bits"
 	"sync/atomic"
 	"time"
 
@@ -54,14 +53,12 @@ func (sk *Socket) sendmsg(b []byte, o nlcase.SendOptions, nonblock bool, waits c
 	}
 	var dstPortid, dstGroup uint32
 	if o.To != nil {
-		if err := checkAddr(*o.To, false); err != 0 {
+		if err := checkAddr(*o.To); err != 0 {
 			return 0, err
 		}
 		dstPortid = o.To.Pid
-		if o.To.Groups != 0 {
-			dstGroup = uint32(bits.TrailingZeros32(o.To.Groups) + 1)
-		}
-		if (dstGroup != 0 || dstPortid != 0) && !sk.netlinkAllowed(cfgNonrootSend, sk.task) {
+		dstGroup = firstGroup(o.To.Groups)
+		if (dstGroup != 0 || dstPortid != 0) && !sk.netlinkAllowed(cfgNonrootSend) {
 			return 0, nlmsg.EPERM
 		}
 	} else {
@@ -160,10 +157,7 @@ func (k *Kernel) sockSndtimeo(sk *Socket, nonblock bool) time.Duration {
 	}
 	sk.mu.Lock()
 	defer sk.mu.Unlock()
-	if sk.sndtimeo < 0 {
-		return forever
-	}
-	return sk.sndtimeo
+	return sk.timeo[soSndtimeo-soRcvtimeo]
 }
 
 // netlinkGetsockbyportid is net/netlink/af_netlink.c netlink_getsockbyportid.
@@ -176,7 +170,7 @@ func (k *Kernel) netlinkGetsockbyportid(ssk *Socket, portid uint32) (*Socket, er
 		return nil, nlmsg.ECONNREFUSED
 	}
 	// A socket that is connected hears its peer alone.
-	if !sk.own && sk.dstPortid != 0 && sk.dstPortid != ssk.portid {
+	if sk.connected && sk.dstPortid != ssk.portid {
 		return nil, nlmsg.ECONNREFUSED
 	}
 	return sk, 0
@@ -217,10 +211,7 @@ func (k *Kernel) netlinkAttachskb(sk *Socket, skb *skBuff, timeo *time.Duration,
 		sk.mu.Unlock()
 		return true, 0
 	}
-	if sk.room == nil {
-		sk.room = make(chan struct{})
-	}
-	room := sk.room
+	room := sk.room.wait()
 	sk.mu.Unlock()
 	if waits != nil {
 		select {
@@ -268,10 +259,7 @@ func (k *Kernel) netlinkSendskb(sk *Socket, skb *skBuff) int {
 		return n
 	}
 	sk.queue = append(sk.queue, skb)
-	if sk.ready != nil {
-		close(sk.ready)
-		sk.ready = nil
-	}
+	sk.ready.wake()
 	return n
 }
 
@@ -282,10 +270,7 @@ func (sk *Socket) netlinkOverrun() {
 	if sk.flags&flagNoEnobufs == 0 && !sk.congested {
 		sk.congested = true
 		sk.err = nlmsg.ENOBUFS
-		if sk.ready != nil {
-			close(sk.ready)
-			sk.ready = nil
-		}
+		sk.ready.wake()
 	}
 }
 
@@ -330,7 +315,7 @@ func (k *Kernel) doOneBroadcast(ssk, sk *Socket, skb *skBuff, portid, group uint
 		if sk.flags&flagListenAllNsid == 0 {
 			return false, false
 		}
-		if nsid, nsidSet = sk.net.peer2id(ssk.net); !nsidSet || !sk.task.nsCapable(ssk.net.user) {
+		if nsid, nsidSet = sk.net.peer2id(ssk.net); !nsidSet || !sk.fileNsCapable(ssk.net.user) {
 			return false, false
 		}
 	} else {
@@ -347,10 +332,7 @@ func (k *Kernel) doOneBroadcast(ssk, sk *Socket, skb *skBuff, portid, group uint
 	}
 	c.setOwner(sk)
 	sk.queue = append(sk.queue, c)
-	if sk.ready != nil {
-		close(sk.ready)
-		sk.ready = nil
-	}
+	sk.ready.wake()
 	return true, false
 }
 
