@@ -171,9 +171,17 @@ func (sk *Socket) netlinkDumpDone(skb *skBuff, cb *netlinkCallback, x *extAck) b
 	sk.mu.Lock()
 	ext := sk.flags&flagExtAck != 0
 	sk.mu.Unlock()
-	if ext && x.msg != "" {
-		p.flag(nlmsg.FlagAckTLVs)
-		skb.nlaPutString(nlmsgerrMsg, x.msg)
+	if ext {
+		at := len(skb.data)
+		switch {
+		case sk.has(dumpExtAck):
+			x.fill(skb, cb.nlh, sk.dumpErr)
+		case x.msg != "":
+			skb.nlaPutString(nlmsgerrMsg, x.msg)
+		}
+		if len(skb.data) > at {
+			p.flag(nlmsg.FlagAckTLVs)
+		}
 	}
 	cb.checkConsistent(p)
 	return p.end() == 0

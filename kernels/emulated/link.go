@@ -20,7 +20,7 @@ func (k *Kernel) registerNetdeviceNotifier() {
 // rtnlRegisterLinks is what rtnetlink_init registers.
 func (k *Kernel) rtnlRegisterLinks() {
 	k.iflaPolicy = k.newIflaPolicy()
-	k.rtnlRegister(pfUnspec, rtmGetlink, k.rtnlGetlink, k.rtnlDumpIfinfo, 0)
+	k.rtnlRegister(pfUnspec, rtmGetlink, k.rtnlGetlink, k.rtnlDumpIfinfo, rtnlDumpSplitDone)
 	k.rtnlRegister(pfUnspec, rtmSetlink, k.rtnlSetlink, nil, 0)
 	k.rtnlRegister(pfUnspec, rtmNewlink, k.rtnlNewlink, nil, 0)
 	k.rtnlRegister(pfUnspec, rtmDellink, k.rtnlDellink, nil, 0)

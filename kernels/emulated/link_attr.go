@@ -118,6 +118,7 @@ const (
 	maxPhysItemID = 32
 	sizeofIfinfo  = 16 // struct ifinfomsg
 	sizeofIfmap   = 32 // struct rtnl_link_ifmap
+	maxTCPHeader  = 256
 )
 
 // ifinfomsg is the fixed header of messages of links (struct ifinfomsg).
@@ -179,7 +180,7 @@ func (k *Kernel) newIflaPolicy() policy {
 	for _, t := range []int{iflaLinkNetnsid, iflaTargetNetnsid} {
 		p[t].typ = nlaS32
 	}
-	for _, t := range []int{iflaPermAddress, iflaTsoMaxSize, iflaTsoMaxSegs, iflaAllmulti, iflaMaxPacingOffloadHorizon, iflaNetnsImmutable,
+	for _, t := range []int{iflaPermAddress, iflaTsoMaxSize, iflaTsoMaxSegs, iflaAllmulti, iflaNetnsImmutable,
 		iflaHeadroom, iflaTailroom} {
 		p[t].typ = nlaReject
 	}
@@ -196,7 +197,14 @@ func (k *Kernel) newIflaPolicy() policy {
 	if k.has(linkNewIfindex) {
 		p[iflaNewIfindex] = nlaPolicy{typ: nlaS32, check: validateMin, min: 1}
 	}
-	if k.has(linkDpllPin) {
+	if k.has(gsoMaxSizeChecked) {
+		p[iflaGsoMaxSize] = nlaPolicy{typ: nlaU32, check: validateMin, min: maxTCPHeader + 1}
+		p[iflaGsoIpv4MaxSize] = p[iflaGsoMaxSize]
+	}
+	if k.has(txqlenChecked) {
+		p[iflaTxqlen] = nlaPolicy{typ: nlaU32, check: validateMax, max: 0x7fff}
+	}
+	if k.has(linkPacingHorizon) {
 		p[0].len = iflaDpllPin
 	}
 	return p[:k.iflaMax()+1]

@@ -201,7 +201,7 @@ func (k *Kernel) rtnlDumpIfinfo(skb *skBuff, cb *netlinkCallback) errno {
 		if cb.strict {
 			return err
 		}
-		tb = nil
+		tb, err = nil, 0
 	}
 	for t, a := range tb {
 		if a == nil {
@@ -241,6 +241,9 @@ func (k *Kernel) rtnlDumpIfinfo(skb *skBuff, cb *netlinkCallback) errno {
 	}
 	cb.seq = n.state.devSeq
 	cb.checkConsistent(put{skb, 0})
+	if k.has(dumpByIndex) {
+		return err
+	}
 	if err != 0 && len(skb.data) == 0 {
 		return err
 	}

@@ -136,6 +136,10 @@ const (
 	rtmTunnel
 	statsFilterAttrs
 	statsGetMessage
+	gsoMaxSizeChecked
+	txqlenChecked
+	dumpExtAck
+	dumpSplitDone
 	nsidDumpEnds
 	operstateOfPeer
 	renameWhileUp
@@ -281,4 +285,12 @@ var quirks = [nQuirks]since{
 		"net/netlink/genetlink.c genl_bind: some groups take CAP_NET_ADMIN"},
 	dumpStartExtack: {[]string{"6.2"},
 		"net/netlink/af_netlink.c __netlink_dump_start: what a start says of its error is told"},
+	gsoMaxSizeChecked: {[]string{"6.1"},
+		"net/core/rtnetlink.c ifla_policy: IFLA_GSO_MAX_SIZE is more than MAX_TCP_HEADER"},
+	txqlenChecked: {[]string{"7.3"},
+		"net/core/rtnetlink.c ifla_policy: IFLA_TXQLEN is no more than 32767"},
+	dumpExtAck: {[]string{"6.10"},
+		"net/netlink/af_netlink.c netlink_dump_done: all of the ext ack, not its message alone"},
+	dumpSplitDone: {[]string{"6.10"},
+		"net/core/rtnetlink.c rtnl_dumpit: RTNL_FLAG_DUMP_SPLIT_NLM_DONE"},
 }

@@ -53,6 +53,7 @@ const (
 	rtnlDoitUnlocked = 1 << iota
 	rtnlBulkDel
 	rtnlDumpUnlocked
+	rtnlDumpSplitDone
 )
 
 type handlerKey struct{ family, msgtype int }
@@ -172,7 +173,7 @@ func (k *Kernel) rtnetlinkRcvMsg(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 			k.rtnlUnlock()
 		}
 		return k.netlinkDumpStart(skb.sk.net.kernelSock(nlmsg.Route), skb, h,
-			&netlinkDumpControl{dump: k.rtnlDumpit(link.dumpit), min: least}, x)
+			&netlinkDumpControl{dump: k.rtnlDumpit(link), min: least}, x)
 	}
 	d, flags := k.rtnlGetDoit(family, msgtype)
 	if d == nil {
@@ -207,13 +208,24 @@ func (k *Kernel) rtnlGetLink(family, msgtype int) rtnlLink {
 	return k.rtnlHandlers[handlerKey{family, msgtype}]
 }
 
-// rtnlDumpit has a dumpit run with the lock held (net/core/rtnetlink.c
-// rtnl_dumpit).
-func (k *Kernel) rtnlDumpit(d dumpit) dumpit {
+// rtnlDumpit has a dumpit run with the lock held. One with RTNL_FLAG_DUMP_SPLIT_NLM_DONE
+// is not asked again once it has said that it is through, and what it put goes
+// without the NLMSG_DONE (net/core/rtnetlink.c rtnl_dumpit).
+func (k *Kernel) rtnlDumpit(link rtnlLink) dumpit {
+	split := link.flags&rtnlDumpSplitDone != 0 && k.has(dumpSplitDone)
+	through := false
 	return func(skb *skBuff, cb *netlinkCallback) errno {
+		if through {
+			return 0
+		}
 		k.rtnlLock()
 		defer k.rtnlUnlock()
-		return d(skb, cb)
+		err := link.dumpit(skb, cb)
+		if !split || err != 0 && err != nlmsg.EMSGSIZE && err != dumpMore {
+			return err
+		}
+		through = err == 0
+		return dumpLen(skb)
 	}
 }
 
