@@ -158,6 +158,7 @@ const (
 	genlPolicyOpRight
 	genlBindChecks
 	dumpStartExtack
+	skbSmallHead
 	nQuirks
 )
 
@@ -293,4 +294,6 @@ var quirks = [nQuirks]since{
 		"net/netlink/af_netlink.c netlink_dump_done: all of the ext ack, not its message alone"},
 	dumpSplitDone: {[]string{"6.10"},
 		"net/core/rtnetlink.c rtnl_dumpit: RTNL_FLAG_DUMP_SPLIT_NLM_DONE"},
+	skbSmallHead: {[]string{"6.3"},
+		"net/core/skbuff.c kmalloc_reserve: small skbs are from skb_small_head_cache"},
 }

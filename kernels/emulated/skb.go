@@ -19,8 +19,10 @@ type errno = nlmsg.Errno
 // what netlink keeps of it (include/linux/netlink.h struct netlink_skb_parms).
 type skBuff struct {
 	data     []byte
-	room     int // how long data may get; 0 for any length
-	truesize int // what it counts for in a receive buffer
+	room     int  // how long data may get; 0 for any length
+	size     int  // that it was allocated for
+	pages    bool // by the page (netlink_alloc_large_skb)
+	truesize int  // what it counts for in owner's receive buffer
 
 	portid   uint32  // of the sender
 	dstGroup uint32  // that it was multicast to
@@ -45,6 +47,7 @@ type ucred struct {
 const (
 	sharedInfo = 320 // SKB_DATA_ALIGN(sizeof(struct skb_shared_info))
 	skbSize    = 256 // SKB_DATA_ALIGN(sizeof(struct sk_buff))
+	smallHead  = 640 // SKB_SMALL_HEAD_CACHE_SIZE
 	pageSize   = 4096
 	// goodSize is NLMSG_GOODSIZE: a page less skb_shared_info.
 	goodSize = pageSize - sharedInfo
@@ -53,29 +56,30 @@ const (
 // newSkb is alloc_skb for a datagram of up to size bytes
 // (net/core/skbuff.c __alloc_skb).
 func newSkb(size int) *skBuff {
-	return &skBuff{room: size, truesize: truesize(size)}
+	return &skBuff{room: size, size: size}
 }
 
 // nlmsgNew is an skb for one message with a payload of size bytes, which may turn
 // out to be longer or shorter (include/net/netlink.h nlmsg_new).
 func nlmsgNew(payload int) *skBuff {
-	return &skBuff{truesize: truesize(nlmsg.Align(nlmsg.HeaderLen + payload))}
+	return &skBuff{size: nlmsg.Align(nlmsg.HeaderLen + payload)}
 }
 
-// truesize is what a datagram allocated for size bytes takes: kmalloc rounds up.
-func truesize(size int) int {
-	n := (size+63)&^63 + sharedInfo
-	if n > 8192 && n&(n-1) != 0 {
-		n = 1 << bits.Len(uint(n))
-	} else if n > 8192 {
-		// a power of two already
-	} else if n <= 512 {
-		n = 512
-	} else {
-		n = 1 << bits.Len(uint(n-1))
+// headSize is what kmalloc gives for an skb's bytes and its skb_shared_info
+// (net/core/skbuff.c kmalloc_reserve).
+func (k *Kernel) headSize(skb *skBuff) int {
+	n := (skb.size+63)&^63 + sharedInfo
+	switch {
+	case skb.pages:
+		return n
+	case n <= smallHead && k.has(skbSmallHead):
+		return smallHead
 	}
-	return n + skbSize
+	return 1 << bits.Len(uint(n-1))
 }
+
+// truesize is what an skb counts for (SKB_TRUESIZE).
+func (k *Kernel) truesize(skb *skBuff) int { return k.headSize(skb) + skbSize }
 
 // tailroom is how much can be added.
 func (skb *skBuff) tailroom() int {
@@ -247,7 +251,7 @@ func (n nest) empty() bool { return len(n.skb.data) == n.at+4 }
 // setOwner charges an skb to the receive buffer of a socket
 // (net/netlink/af_netlink.c netlink_skb_set_owner_r).
 func (skb *skBuff) setOwner(sk *Socket) {
-	skb.owner = sk
+	skb.owner, skb.truesize = sk, sk.k.truesize(skb)
 	atomic.AddInt64(&sk.rmem, int64(skb.truesize))
 }
 

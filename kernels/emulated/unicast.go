@@ -75,23 +75,13 @@ func (sk *Socket) sendmsg(b []byte, o nlcase.SendOptions, nonblock bool, waits c
 	if len(b) > sndbuf-32 {
 		return 0, nlmsg.EMSGSIZE
 	}
-	skb := &skBuff{data: append(make([]byte, 0, len(b)), b...), truesize: largeTruesize(len(b), dstGroup != 0),
+	skb := &skBuff{data: append(make([]byte, 0, len(b)), b...), size: len(b), pages: len(b) > goodSize && dstGroup == 0,
 		portid: sk.portid, dstGroup: dstGroup, creds: creds, dst: o.To != nil, sk: sk}
 	if dstGroup != 0 {
 		k.netlinkBroadcast(sk, skb.clone(), dstPortid, dstGroup)
 	}
 	n, err := k.netlinkUnicast(sk, skb, dstPortid, nonblock, waits)
 	return n, err
-}
-
-// largeTruesize is what netlink_alloc_large_skb makes of a size: what is larger than
-// a page, and not multicast, is allocated by pages.
-func largeTruesize(size int, broadcast bool) int {
-	if size <= goodSize || broadcast {
-		return truesize(size)
-	}
-	n := (size+63)&^63 + sharedInfo
-	return (n+pageSize-1)&^(pageSize-1) + skbSize
 }
 
 // scmSend checks the credentials that a sender claims (net/core/scm.c
@@ -138,11 +128,13 @@ func (k *Kernel) netlinkUnicast(ssk *Socket, skb *skBuff, portid uint32, nonbloc
 	}
 }
 
-// netlinkTrim cuts the buffer to what it holds where more than half of it would be
-// wasted (net/netlink/af_netlink.c netlink_trim). The buffers here are as long as
-// what they hold, but what they count for is not.
+// netlinkTrim cuts the buffer to what it holds where half of what it counts for would
+// be wasted (net/netlink/af_netlink.c netlink_trim).
 func (k *Kernel) netlinkTrim(skb *skBuff) *skBuff {
 	defer k.enter("netlink_trim")()
+	if end := k.headSize(skb) - sharedInfo; !skb.pages && (end-len(skb.data))*2 >= k.truesize(skb) {
+		skb.size = len(skb.data)
+	}
 	return skb
 }
 
@@ -242,7 +234,7 @@ func (sk *Socket) fits(skb *skBuff) bool {
 	}
 	rmem := int(atomic.LoadInt64(&sk.rmem))
 	if sk.k.has(rmemCountsItself) {
-		return rmem == 0 || rmem+skb.truesize <= sk.rcvbuf
+		return rmem == 0 || rmem+sk.k.truesize(skb) <= sk.rcvbuf
 	}
 	return rmem <= sk.rcvbuf
 }
