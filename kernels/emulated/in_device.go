@@ -29,6 +29,7 @@ func (a *nlattr) in6() (b in6Addr) {
 type inetState struct {
 	devconfAll, devconfDflt []int32
 	addrGenid               uint32 // dev_addr_genid: changes with every address
+	mcAutojoin              []mcJoin
 }
 
 // inDevice is a link's IPv4 (include/linux/inetdevice.h struct in_device).
@@ -74,6 +75,7 @@ type ipMcList struct {
 type inet6State struct {
 	devconfAll, devconfDflt []int32
 	addrGenid               uint32
+	mcAutojoin              []mcJoin
 	labels                  ip6addrlblTable
 }
 
@@ -85,7 +87,6 @@ type inet6Dev struct {
 	token    in6Addr
 	addrList []*inet6Ifaddr // by scope, global ones first
 	mcList   []*ifmcaddr6   // the last joined first
-	acList   []*ifacaddr6
 	dead     bool
 }
 
@@ -100,7 +101,6 @@ type inet6Ifaddr struct {
 	rtPriority            uint32
 	validLft, preferedLft uint32
 	state                 inet6IfaddrState
-	hostRoute             bool // rt is in the table
 }
 
 // inet6IfaddrState is how far duplicate address detection is (enum
@@ -113,14 +113,8 @@ const (
 	ifaddrDead
 )
 
-// ifmcaddr6 is an IPv6 multicast address that a link listens to (struct
-// ifmcaddr6), ifacaddr6 an anycast one (struct ifacaddr6).
+// ifmcaddr6 is an IPv6 multicast address that a link listens to (struct ifmcaddr6).
 type ifmcaddr6 struct {
-	addr  in6Addr
-	users uint32
-}
-
-type ifacaddr6 struct {
 	addr  in6Addr
 	users uint32
 }

@@ -34,6 +34,10 @@ type Kernel struct {
 	notifiers    []netdevNotifier // netdev_chain
 	works        []func()         // of schedule_work: to be done once the lock is free
 
+	inetaddrChain          []inetaddrNotifier
+	ifaPolicy4, ifaPolicy6 policy
+	netconf4, netconf6     *netconf
+
 	cbLock    sync.RWMutex // guards families
 	genlMutex sync.Mutex   // one operation of a family that is not parallel at a time
 	families  map[uint16]*genlFamily

@@ -33,7 +33,9 @@ func (k *Kernel) rtnlRegisterLinks() {
 // late_initcall.
 func (k *Kernel) subsystems() {
 	k.rtnlAfInit()
-	k.notifiers = append(k.notifiers, k.inetDevices)
+	k.devinetInit()
+	k.addrconfInit()
+	k.ipv6AddrLabelInit()
 	k.registerPernetSubsys(pernetOperations{name: "loopback", init: k.loopbackNetInit, exit: k.defaultDeviceExit})
 	k.rtnlLinkRegister(k.vethLinkOps())
 	k.rtnlLinkRegister(k.dummyLinkOps())

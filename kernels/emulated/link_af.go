@@ -242,25 +242,3 @@ func devconf(c []int32) []byte {
 	}
 	return b
 }
-
-// inetDevices gives a link its IPv4 and IPv6 state, and takes it away
-// (net/ipv4/devinet.c inetdev_event, net/ipv6/addrconf.c addrconf_notify).
-func (k *Kernel) inetDevices(e netdevEvent, d *netDevice, x *extAck) errno {
-	switch e {
-	case netdevRegister:
-		d.inDev = &inDevice{dev: d, cnf: k.ipv4DevconfDflt()}
-		d.in6Dev = &inet6Dev{dev: d, cnf: k.ipv6DevconfDflt()}
-		d.in6Dev.cnf[ipv6Mtu6] = int32(d.mtu)
-		if d.flags&iffLoopback != 0 {
-			d.inDev.cnf[ipv4Noxfrm], d.inDev.cnf[ipv4Nopolicy] = 1, 1
-			d.in6Dev.cnf[ipv6AcceptDad], d.in6Dev.cnf[ipv6UseTempaddr] = -1, -1
-		}
-	case netdevChangemtu:
-		if d.in6Dev != nil {
-			d.in6Dev.cnf[ipv6Mtu6] = int32(d.mtu)
-		}
-	case netdevUnregister:
-		d.inDev, d.in6Dev = nil, nil
-	}
-	return 0
-}

@@ -159,6 +159,19 @@ const (
 	genlBindChecks
 	dumpStartExtack
 	skbSmallHead
+	addrProto
+	addrExtAck
+	inetValidateFirst
+	inet6ValidateFirst
+	inetReplaceProto
+	addrDumpReturn
+	inet6LinkDumpReturn
+	addrlabelDumpReturn
+	netconfEnodev
+	ifmcaddrDump
+	mcNotify
+	mcUsers
+	groupsOfStats
 	nQuirks
 )
 
@@ -296,4 +309,30 @@ var quirks = [nQuirks]since{
 		"net/core/rtnetlink.c rtnl_dumpit: RTNL_FLAG_DUMP_SPLIT_NLM_DONE"},
 	skbSmallHead: {[]string{"6.3"},
 		"net/core/skbuff.c kmalloc_reserve: small skbs are from skb_small_head_cache"},
+	addrProto: {[]string{"5.18"},
+		"net/ipv4/devinet.c inet_fill_ifaddr, net/ipv6/addrconf.c inet6_fill_ifaddr: IFA_PROTO"},
+	addrExtAck: {[]string{"6.6"},
+		"net/ipv4/devinet.c inet_rtm_newaddr, net/ipv6/addrconf.c inet6_rtm_newaddr and what they call: errors have texts"},
+	inetValidateFirst: {[]string{"6.13"},
+		"net/ipv4/devinet.c inet_validate_rtm: lifetimes and an address of 0 before the link"},
+	inet6ValidateFirst: {[]string{"6.14"},
+		"net/ipv6/addrconf.c inet6_rtm_newaddr: lifetimes before the link"},
+	inetReplaceProto: {[]string{"6.8"},
+		"net/ipv4/devinet.c inet_rtm_newaddr: NLM_F_REPLACE sets IFA_PROTO"},
+	addrDumpReturn: {[]string{"6.9"},
+		"net/ipv4/devinet.c inet_dump_ifaddr, inet_netconf_dump_devconf, net/ipv6/addrconf.c inet6_dump_addr, inet6_netconf_dump_devconf: return 0 at their end"},
+	inet6LinkDumpReturn: {[]string{"6.9"},
+		"net/ipv6/addrconf.c inet6_dump_ifinfo: returns 0 at its end"},
+	addrlabelDumpReturn: {[]string{"6.10"},
+		"net/ipv6/addrlabel.c ip6addrlbl_dump: returns 0 at its end"},
+	netconfEnodev: {[]string{"6.9"},
+		"net/ipv4/devinet.c inet_netconf_get_devconf: ENODEV for a link that is not there"},
+	ifmcaddrDump: {[]string{"6.15"},
+		"net/ipv4/devinet.c inet_dump_ifmcaddr: RTM_GETMULTICAST of AF_INET"},
+	mcNotify: {[]string{"6.14"},
+		"net/ipv4/igmp.c inet_ifmcaddr_notify, net/ipv6/mcast.c inet6_ifmcaddr_notify: RTNLGRP_IPV4_MCADDR and RTNLGRP_IPV6_MCADDR"},
+	mcUsers: {[]string{"7.2"},
+		"net/ipv4/igmp.c inet_fill_ifmcaddr, net/ipv6/addrconf.c inet6_fill_ifmcaddr: how many users there are"},
+	groupsOfStats: {[]string{"5.18"},
+		"include/uapi/linux/rtnetlink.h RTNLGRP_STATS: three more groups"},
 }

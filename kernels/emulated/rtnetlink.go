@@ -83,15 +83,25 @@ func (k *Kernel) rtnetlinkInit() {
 	k.registerPernetSubsys(pernetOperations{"rtnetlink", k.rtnetlinkNetInit, k.rtnetlinkNetExit})
 	k.registerNetdeviceNotifier()
 	k.rtnlRegisterLinks()
+	k.rtnlRegister(pfUnspec, rtmGetaddr, nil, k.rtnlDumpAll, 0)
+	k.rtnlRegister(pfUnspec, rtmGetnetconf, nil, k.rtnlDumpAll, 0)
 }
 
 // rtnlgrpMax is RTNLGRP_MAX.
-const rtnlgrpMax = 38
+func (k *Kernel) rtnlgrpMax() uint32 {
+	switch {
+	case k.has(mcNotify):
+		return 39 // RTNLGRP_IPV6_ACADDR
+	case k.has(groupsOfStats):
+		return 36 // RTNLGRP_STATS
+	}
+	return 33 // RTNLGRP_BRVLAN
+}
 
 // rtnetlinkNetInit is net/core/rtnetlink.c rtnetlink_net_init.
 func (k *Kernel) rtnetlinkNetInit(n *netns) errno {
 	defer k.enter("rtnetlink_net_init")()
-	if k.netlinkKernelCreate(n, nlmsg.Route, netlinkKernelCfg{groups: rtnlgrpMax, input: k.rtnetlinkRcv, flags: cfgNonrootRecv}) == nil {
+	if k.netlinkKernelCreate(n, nlmsg.Route, netlinkKernelCfg{groups: k.rtnlgrpMax(), input: k.rtnetlinkRcv, flags: cfgNonrootRecv}) == nil {
 		return nlmsg.ENOMEM
 	}
 	return 0
