@@ -81,7 +81,8 @@ type Socket struct {
 	dstPortid uint32
 	dstGroup  uint32
 
-	rmem int64 // atomic: what is charged to the receive buffer
+	rmem   int64       // atomic: what is charged to the receive buffer
+	closed atomic.Bool // SOCK_DEAD
 
 	mu        sync.Mutex // guards the following; the innermost of all locks
 	flags     uint32
@@ -89,7 +90,6 @@ type Socket struct {
 	sndbuf    int
 	err       errno // sk_err: the next call's
 	congested bool  // NETLINK_S_CONGESTED
-	closed    bool  // SOCK_DEAD
 	queue     []*skBuff
 	filter    *bpf.VM
 	locked    bool             // SOCK_FILTER_LOCKED
@@ -232,6 +232,9 @@ func (sk *Socket) netlinkInsert(portid uint32) errno {
 		}
 		return nlmsg.EBUSY
 	}
+	if sk.closed.Load() {
+		return nlmsg.EBADF
+	}
 	// The portid stays where the socket cannot have it: getsockname tells.
 	sk.portid = portid
 	key := sockKey{sk.net, sk.proto, portid}
@@ -283,6 +286,10 @@ func (sk *Socket) fileNsCapable(user *userNS) bool { return sk.caps && sk.task.u
 
 // Bind is bind(2) (net/netlink/af_netlink.c netlink_bind).
 func (sk *Socket) Bind(a nlcase.Addr) errno {
+	if e := sk.fdget(); e != 0 {
+		return e
+	}
+	defer sk.fdput()
 	defer sk.k.enter("netlink_bind")()
 	if e := checkAddr(a); e != 0 {
 		return e
@@ -361,7 +368,7 @@ func (sk *Socket) netlinkReallocGroups() {
 func (sk *Socket) netlinkUpdateListeners() {
 	members := sk.k.protocols[sk.proto].members
 	for _, w := range sk.groups {
-		if w != 0 {
+		if w != 0 && !sk.closed.Load() {
 			members[sk] = struct{}{}
 			return
 		}
@@ -393,6 +400,10 @@ func firstGroup(mask uint32) uint32 {
 
 // Connect is connect(2) (net/netlink/af_netlink.c netlink_connect).
 func (sk *Socket) Connect(a nlcase.Addr) errno {
+	if e := sk.fdget(); e != 0 {
+		return e
+	}
+	defer sk.fdput()
 	defer sk.k.enter("netlink_connect")()
 	if a.Size != 0 && a.Size < 2 { // no room for a family
 		return nlmsg.EINVAL
@@ -433,6 +444,10 @@ func (sk *Socket) bindIfNot() errno {
 
 // Getsockname is getsockname(2) (net/netlink/af_netlink.c netlink_getname).
 func (sk *Socket) Getsockname() (nlcase.Addr, errno) {
+	if e := sk.fdget(); e != 0 {
+		return nlcase.Addr{}, e
+	}
+	defer sk.fdput()
 	sk.k.nlTable.RLock()
 	defer sk.k.nlTable.RUnlock()
 	a := nlcase.Addr{Pid: sk.portid}
@@ -442,16 +457,37 @@ func (sk *Socket) Getsockname() (nlcase.Addr, errno) {
 	return a, 0
 }
 
-// Close is close(2) (net/netlink/af_netlink.c netlink_release).
-func (sk *Socket) Close() errno {
-	k := sk.k
-	defer k.enter("netlink_release")()
-	sk.mu.Lock()
-	if sk.closed {
-		sk.mu.Unlock()
+// fdget begins a system call on the socket, during which its namespace stays
+// (include/linux/file.h fdget). fdput ends it.
+func (sk *Socket) fdget() errno {
+	sk.net.calls.RLock()
+	if sk.closed.Load() {
+		sk.net.calls.RUnlock()
 		return nlmsg.EBADF
 	}
-	sk.closed = true
+	return 0
+}
+
+func (sk *Socket) fdput() { sk.net.calls.RUnlock() }
+
+// Close is close(2).
+func (sk *Socket) Close() errno {
+	if err := sk.fdget(); err != 0 {
+		return err
+	}
+	defer sk.fdput()
+	return sk.netlinkRelease()
+}
+
+// netlinkRelease is net/netlink/af_netlink.c netlink_release. Calls on the socket
+// may still be under way: they find it closed where that matters.
+func (sk *Socket) netlinkRelease() errno {
+	k := sk.k
+	defer k.enter("netlink_release")()
+	if sk.closed.Swap(true) {
+		return nlmsg.EBADF
+	}
+	sk.mu.Lock()
 	for _, skb := range sk.queue {
 		skb.free()
 	}
@@ -482,6 +518,18 @@ func (sk *Socket) Close() errno {
 		sk.netlinkDumpEnd()
 	}
 	return 0
+}
+
+// readable is closed once there may be something to read, an error or the end of the
+// socket included.
+func (sk *Socket) readable() <-chan struct{} {
+	sk.mu.Lock()
+	defer sk.mu.Unlock()
+	ready := sk.ready.wait()
+	if len(sk.queue) > 0 || sk.err != 0 || sk.closed.Load() {
+		sk.ready.wake()
+	}
+	return ready
 }
 
 func (sk *Socket) has(q quirk) bool { return sk.k.has(q) }

@@ -62,6 +62,10 @@ func (k *Kernel) netlinkDumpStart(ssk *Socket, skb *skBuff, h *nlmsghdr, c *netl
 		return nlmsg.ECONNREFUSED
 	}
 	sk.cbMutex.Lock()
+	if sk.closed.Load() {
+		sk.cbMutex.Unlock()
+		return nlmsg.ECONNREFUSED
+	}
 	if sk.cbRunning.Load() {
 		sk.cbMutex.Unlock()
 		return nlmsg.EBUSY
@@ -156,7 +160,7 @@ func (sk *Socket) deliverDump(skb *skBuff) {
 	}
 	sk.mu.Lock()
 	defer sk.mu.Unlock()
-	if sk.closed {
+	if sk.closed.Load() {
 		skb.free()
 		return
 	}

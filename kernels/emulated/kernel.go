@@ -3,6 +3,7 @@ package emulated
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nlrig/nlrig/vmtest/nlcase"
@@ -178,7 +179,7 @@ func (t *task) nsCapable(user *userNS) bool {
 func (t *task) byFd(fd int) (*netns, errno) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n := t.fds[fd]; n != nil {
+	if n := t.fds[fd]; n != nil && !n.closed.Load() {
 		return n, 0
 	}
 	return nil, nlmsg.EBADF
@@ -203,7 +204,9 @@ type netns struct {
 	kernelSocks []*Socket // nl_table's lock guards these
 	users       map[*Socket]struct{}
 	rover       int32 // the last portid that netlink_autobind made up
-	closed      bool
+
+	calls  sync.RWMutex // held for reading by system calls on sockets of the namespace
+	closed atomic.Bool  // it is being taken down; set with rtnl_mutex held
 
 	state netState // rtnl_mutex guards it
 
@@ -229,9 +232,16 @@ func (k *Kernel) newNetns(user *userNS) *netns {
 	return n
 }
 
-// cleanup takes a namespace down (net/core/net_namespace.c cleanup_net).
+// cleanup takes a namespace down, once (net/core/net_namespace.c cleanup_net). The
+// kernel waits for the last socket to be closed, and here those that are left are
+// closed first.
 func (k *Kernel) cleanup(n *netns) {
-	k.unhashNsid(n)
+	k.rtnlMutex.Lock()
+	again := n.closed.Swap(true)
+	k.rtnlMutex.Unlock()
+	if again {
+		return
+	}
 	k.nlTable.RLock()
 	var left []*Socket
 	for sk := range n.users {
@@ -239,8 +249,12 @@ func (k *Kernel) cleanup(n *netns) {
 	}
 	k.nlTable.RUnlock()
 	for _, sk := range left {
-		sk.Close()
+		sk.netlinkRelease()
 	}
+	// What is under way ends, and what comes finds its socket closed.
+	n.calls.Lock()
+	defer n.calls.Unlock()
+	k.unhashNsid(n)
 	for i := len(k.pernet) - 1; i >= 0; i-- {
 		if o := k.pernet[i]; o.exit != nil {
 			o.exit(n)
@@ -290,7 +304,7 @@ func (k *Kernel) Net(s nlcase.Setup, f func(nlcase.Net)) error {
 type Netns struct {
 	task *task
 	net  *netns
-	more []*netns // that Netns made
+	more []*Netns // that Netns made; the task's lock guards it
 }
 
 // NewNetns makes a namespace for a process with all capabilities. Close takes it
@@ -304,8 +318,11 @@ func (k *Kernel) NewNetns() *Netns {
 // Close closes the sockets that are open in the namespace, and takes down it and
 // those that Netns made.
 func (n *Netns) Close() {
-	for i := len(n.more) - 1; i >= 0; i-- {
-		n.net.k.cleanup(n.more[i])
+	n.task.mu.Lock()
+	more := n.more
+	n.task.mu.Unlock()
+	for i := len(more) - 1; i >= 0; i-- {
+		more[i].Close()
 	}
 	n.net.k.cleanup(n.net)
 }
@@ -326,8 +343,11 @@ func (n *Netns) open(typ, proto int) (*Socket, errno) {
 		return nil, err
 	}
 	k.nlTable.Lock()
+	defer k.nlTable.Unlock()
+	if n.net.closed.Load() {
+		return nil, nlmsg.EBADF
+	}
 	n.net.users[sk] = struct{}{}
-	k.nlTable.Unlock()
 	return sk, 0
 }
 
@@ -337,13 +357,13 @@ func (n *Netns) Netns() (nlcase.Net, int, errno) {
 	if !t.nsCapable(t.user) {
 		return nil, 0, nlmsg.EPERM
 	}
-	other := n.net.k.newNetns(t.user)
-	n.more = append(n.more, other)
+	other := &Netns{task: t, net: n.net.k.newNetns(t.user)}
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.more = append(n.more, other)
 	fd := firstFd + len(t.fds)
-	t.fds[fd] = other
-	t.mu.Unlock()
-	return &Netns{task: t, net: other}, fd, 0
+	t.fds[fd] = other.net
+	return other, fd, 0
 }
 
 // Drop takes all capabilities from the process.

@@ -25,6 +25,10 @@ const (
 // Recv is recvmsg(2) with MSG_DONTWAIT and MSG_TRUNC (net/netlink/af_netlink.c
 // netlink_recvmsg).
 func (sk *Socket) Recv(o nlcase.RecvOptions) (nlcase.Datagram, errno) {
+	if e := sk.fdget(); e != 0 {
+		return nlcase.Datagram{}, e
+	}
+	defer sk.fdput()
 	defer sk.k.enter("netlink_recvmsg")()
 	if o.OOB {
 		return nlcase.Datagram{}, nlmsg.EOPNOTSUPP
@@ -61,9 +65,10 @@ func (sk *Socket) Recv(o nlcase.RecvOptions) (nlcase.Datagram, errno) {
 		c = native.AppendUint32(c, skb.creds.GID)
 		d.Control = append(d.Control, nlcase.Control{Level: solSocket, Type: scmCredentials, Data: c})
 	}
-	if o.Peek {
+	if o.Peek || skb.cloned {
 		d.Data = append([]byte{}, d.Data...)
-	} else {
+	}
+	if !o.Peek {
 		skb.free()
 	}
 	if sk.cbRunning.Load() && int(atomic.LoadInt64(&sk.rmem)) <= half {
@@ -82,7 +87,7 @@ func (sk *Socket) skbRecvDatagram(peek bool) (*skBuff, errno) {
 	sk.mu.Lock()
 	defer sk.mu.Unlock()
 	switch {
-	case sk.closed:
+	case sk.closed.Load():
 		return nil, nlmsg.EBADF
 	case sk.err != 0:
 		err := sk.err

@@ -319,6 +319,7 @@ func (k *Kernel) rtnlSetSkErr(n *netns, group uint32, e errno) {
 		sk.mu.Lock()
 		if !(e == nlmsg.ENOBUFS && sk.flags&flagNoEnobufs != 0) {
 			sk.err = e
+			sk.ready.wake()
 		}
 		sk.mu.Unlock()
 	}

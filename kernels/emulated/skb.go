@@ -32,8 +32,9 @@ type skBuff struct {
 	nsid     int     // of the sender's namespace, as the receiver numbers it
 	nsidSet  bool
 
-	owner *Socket // whose receive buffer it is in
-	full  bool    // something did not fit: what is being put is to be cancelled
+	owner  *Socket // whose receive buffer it is in
+	cloned bool    // others share the bytes
+	full   bool    // something did not fit: what is being put is to be cancelled
 }
 
 // ucred is a struct ucred, and what the task was capable of.
@@ -91,6 +92,7 @@ func (skb *skBuff) tailroom() int {
 
 // clone shares the bytes (net/core/skbuff.c skb_clone).
 func (skb *skBuff) clone() *skBuff {
+	skb.cloned = true
 	c := *skb
 	c.owner = nil
 	return &c

@@ -48,6 +48,10 @@ var netlinkOptions = map[int]uint32{
 
 // Setsockopt is setsockopt(2).
 func (sk *Socket) Setsockopt(level, opt int, value []byte) errno {
+	if e := sk.fdget(); e != 0 {
+		return e
+	}
+	defer sk.fdput()
 	switch level {
 	case solSocket:
 		return sk.sockSetsockopt(opt, value)
@@ -111,6 +115,7 @@ func (sk *Socket) membership(opt int, group uint32) errno {
 		}
 	}
 	k.nlTable.Lock()
+	sk.netlinkReallocGroups()
 	w, bit := &sk.groups[(group-1)/64], uint64(1)<<((group-1)%64)
 	if join {
 		*w |= bit
@@ -127,6 +132,10 @@ func (sk *Socket) membership(opt int, group uint32) errno {
 
 // Getsockopt is getsockopt(2): value is at most size bytes.
 func (sk *Socket) Getsockopt(level, opt, size int) ([]byte, errno) {
+	if e := sk.fdget(); e != 0 {
+		return nil, e
+	}
+	defer sk.fdput()
 	switch level {
 	case solSocket:
 		return sk.sockGetsockopt(opt, size)
@@ -285,6 +294,10 @@ func (sk *Socket) sockGetsockopt(opt, size int) ([]byte, errno) {
 // Filter is SO_ATTACH_FILTER, or SO_DETACH_FILTER without a program
 // (net/core/filter.c sk_attach_filter).
 func (sk *Socket) Filter(prog []nlcase.Instruction) errno {
+	if e := sk.fdget(); e != 0 {
+		return e
+	}
+	defer sk.fdput()
 	if prog == nil {
 		return sk.detachFilter()
 	}

@@ -40,6 +40,10 @@ func (sk *Socket) netlinkSendmsg(b []byte, o nlcase.SendOptions, nonblock bool) 
 // to wait for its receiver.
 func (sk *Socket) sendmsg(b []byte, o nlcase.SendOptions, nonblock bool, waits chan<- struct{}) (int, errno) {
 	k := sk.k
+	if e := sk.fdget(); e != 0 {
+		return 0, e
+	}
+	defer sk.fdput()
 	defer k.enter("netlink_sendmsg")()
 	if o.OOB {
 		return 0, nlmsg.EOPNOTSUPP
@@ -199,7 +203,7 @@ func (k *Kernel) netlinkAttachskb(sk *Socket, skb *skBuff, timeo *time.Duration,
 		sk.mu.Unlock()
 		return false, nlmsg.EAGAIN
 	}
-	if sk.closed {
+	if sk.closed.Load() {
 		sk.mu.Unlock()
 		return true, 0
 	}
@@ -246,7 +250,7 @@ func (k *Kernel) netlinkSendskb(sk *Socket, skb *skBuff) int {
 	n := len(skb.data)
 	sk.mu.Lock()
 	defer sk.mu.Unlock()
-	if sk.closed {
+	if sk.closed.Load() {
 		skb.free()
 		return n
 	}
@@ -268,6 +272,9 @@ func (sk *Socket) netlinkOverrun() {
 
 // nlmsgUnicast is include/net/netlink.h nlmsg_unicast, from the kernel.
 func (k *Kernel) nlmsgUnicast(ssk *Socket, skb *skBuff, portid uint32) errno {
+	if ssk == nil {
+		return nlmsg.ECONNREFUSED // the namespace is gone
+	}
 	skb.creds = ucred{task: k.init}
 	_, err := k.netlinkUnicast(ssk, skb, portid, true, nil)
 	return err
@@ -318,7 +325,7 @@ func (k *Kernel) doOneBroadcast(ssk, sk *Socket, skb *skBuff, portid, group uint
 	if _, drop := sk.runFilter(c); drop {
 		return false, false
 	}
-	if !sk.fits(c) || sk.closed {
+	if !sk.fits(c) || sk.closed.Load() {
 		sk.netlinkOverrun()
 		return false, sk.flags&flagBroadcastError != 0
 	}
@@ -330,6 +337,9 @@ func (k *Kernel) doOneBroadcast(ssk, sk *Socket, skb *skBuff, portid, group uint
 
 // nlmsgMulticast is include/net/netlink.h nlmsg_multicast, from the kernel.
 func (k *Kernel) nlmsgMulticast(ssk *Socket, skb *skBuff, portid, group uint32) errno {
+	if ssk == nil {
+		return nlmsg.ESRCH // the namespace is gone
+	}
 	skb.creds, skb.dstGroup = ucred{task: k.init}, group
 	return k.netlinkBroadcast(ssk, skb, portid, group)
 }
