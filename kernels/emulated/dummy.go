@@ -21,9 +21,6 @@ func (k *Kernel) dummyLinkOps() *rtnlLinkOps {
 			d.flags |= iffNoarp
 			d.flags &^= iffMulticast
 			d.minMtu, d.maxMtu = 0, 0
-			if k.has(linkTsoMax) {
-				d.tsoMaxSize = gsoMaxSize
-			}
 			d.ndo = ndo
 			k.ethHwAddrRandom(d)
 		},

@@ -87,7 +87,9 @@ func (k *Kernel) rtnlFillIfinfo(skb *skBuff, d *netDevice, f *fillIfinfo) errno 
 	if d.ops != nil || d.master != nil && d.master.ops != nil {
 		k.rtnlLinkFill(skb, d)
 	}
-	k.rtnlFillLinkNetnsid(skb, d, f.srcNet)
+	if !late {
+		k.rtnlFillLinkNetnsid(skb, d, f.srcNet)
+	}
 	if f.newNsid != nil {
 		skb.nlaPutU32(iflaNewNetnsid, uint32(*f.newNsid))
 	}
@@ -96,6 +98,9 @@ func (k *Kernel) rtnlFillIfinfo(skb *skBuff, d *netDevice, f *fillIfinfo) errno 
 	}
 	if anySet(d.permAddr) {
 		skb.nlaPut(iflaPermAddress, d.permAddr)
+	}
+	if late {
+		k.rtnlFillLinkNetnsid(skb, d, f.srcNet)
 	}
 	if late && d.qdisc != "" {
 		skb.nlaPutString(iflaQdisc, d.qdisc)

@@ -359,6 +359,7 @@ func (k *Kernel) nlmsgNotify(ssk *Socket, skb *skBuff, portid, group uint32, rep
 		}
 	}
 	if report {
+		skb.dstGroup = group // it stays with what is told to who asked
 		if e := k.nlmsgUnicast(ssk, skb, portid); err == 0 {
 			err = e
 		}

@@ -28,6 +28,8 @@ const (
 	ethP8021q  = 0x8100
 	ethP8021ad = 0x88a8
 	vlanVidMax = 4095 // VLAN_VID_MASK
+	vlanHlen   = 4
+	maxNestDev = 8 // MAX_NEST_DEV
 )
 
 // vlan is what a link has of its VLAN (include/linux/if_vlan.h struct
@@ -233,6 +235,7 @@ func vlanDevInit(d *netDevice) errno {
 	d.carrier = real.carrier && v.flags&vlanFlagBridgeBinding == 0
 	d.tsoMaxSize, d.tsoMaxSegs = real.tsoMaxSize, real.tsoMaxSegs
 	d.gsoMaxSize, d.gsoMaxSegs, d.gsoIpv4MaxSize = real.gsoMaxSize, real.gsoMaxSegs, real.gsoIpv4MaxSize
+	d.neededHeadroom, d.neededTailroom = real.neededHeadroom+vlanHlen, real.neededTailroom
 	zero := make([]byte, 6)
 	if bytes.Equal(d.addr, zero) {
 		d.addr, v.stolen = slices.Clone(real.addr), true
