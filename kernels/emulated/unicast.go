@@ -354,6 +354,7 @@ func (k *Kernel) nlmsgNotify(ssk *Socket, skb *skBuff, portid, group uint32, rep
 		if report {
 			exclude = portid
 		}
+		skb.dstGroup = group // who asked is told it too
 		if err = k.nlmsgMulticast(ssk, skb.clone(), exclude, group); err == nlmsg.ESRCH {
 			err = 0
 		}
