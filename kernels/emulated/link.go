@@ -33,7 +33,9 @@ func (k *Kernel) rtnlRegisterLinks() {
 // late_initcall.
 func (k *Kernel) subsystems() {
 	k.rtnlAfInit()
+	k.fibInits()
 	k.devinetInit()
+	k.routeInits()
 	k.addrconfInit()
 	k.ipv6AddrLabelInit()
 	k.registerPernetSubsys(pernetOperations{name: "loopback", init: k.loopbackNetInit, exit: k.defaultDeviceExit})

@@ -172,6 +172,24 @@ const (
 	mcNotify
 	mcUsers
 	groupsOfStats
+	ruleDumpErr
+	ruleDscp
+	ruleFlowlabel
+	ruleMasks
+	tosIsDscp
+	routeNoNetBroadcast
+	routeSrcGone
+	routePrefixEarly
+	routeDumpErr
+	route6DumpErr
+	fibMatchTos
+	tcpUsecTs
+	nexthopResilient
+	nexthopBlackholeStays
+	nexthopStats
+	nexthopDumpErr
+	nexthopWeight16
+	nexthopRespGrp
 	nQuirks
 )
 
@@ -335,4 +353,40 @@ var quirks = [nQuirks]since{
 		"net/ipv4/igmp.c inet_fill_ifmcaddr, net/ipv6/addrconf.c inet6_fill_ifmcaddr: how many users there are"},
 	groupsOfStats: {[]string{"5.18"},
 		"include/uapi/linux/rtnetlink.h RTNLGRP_STATS: three more groups"},
+	ruleDumpErr: {[]string{"6.10"},
+		"net/core/fib_rules.c fib_nl_dumprule: returns 0 at its end, and the NLMSG_DONE is in the last datagram"},
+	ruleDscp: {[]string{"6.13"},
+		"net/core/fib_rules.c fib_rule_policy: FRA_DSCP"},
+	ruleFlowlabel: {[]string{"6.14"},
+		"net/core/fib_rules.c fib_rule_policy, net/ipv6/route.c rtm_ipv6_policy: FRA_FLOWLABEL, RTA_FLOWLABEL"},
+	ruleMasks: {[]string{"6.15"},
+		"net/core/fib_rules.c fib_rule_policy: FRA_SPORT_MASK, FRA_DPORT_MASK, FRA_DSCP_MASK"},
+	tosIsDscp: {[]string{"5.18"},
+		"net/ipv4/fib_frontend.c rtm_to_fib_config, net/ipv4/fib_rules.c fib4_rule_configure: a TOS with the bits of ECN is refused"},
+	routeNoNetBroadcast: {[]string{"5.14"},
+		"net/ipv4/fib_frontend.c fib_add_ifaddr: the lowest address of a subnet is no broadcast"},
+	routeSrcGone: {[]string{"6.7"},
+		"net/ipv4/fib_trie.c fib_table_flush: tells of routes whose source address is gone"},
+	routePrefixEarly: {[]string{"6.15"},
+		"net/ipv4/fib_frontend.c rtm_to_fib_config: looks at the prefix, before anything is looked for"},
+	routeDumpErr: {[]string{"6.9"},
+		"net/ipv4/fib_frontend.c inet_dump_fib: returns 0 at its end"},
+	route6DumpErr: {[]string{"6.10"},
+		"net/ipv6/ip6_fib.c inet6_dump_fib: returns 0 at its end"},
+	fibMatchTos: {[]string{"6.11"},
+		"net/ipv4/route.c inet_rtm_getroute: RTM_F_FIB_MATCH gives the TOS of the route"},
+	tcpUsecTs: {[]string{"6.7"},
+		"include/uapi/linux/rtnetlink.h RTAX_FEATURE_MASK: RTAX_FEATURE_TCP_USEC_TS"},
+	nexthopResilient: {[]string{"5.13"},
+		"net/ipv4/nexthop.c: resilient groups and their buckets"},
+	nexthopBlackholeStays: {[]string{"5.10.24", "5.12"},
+		"net/ipv4/nexthop.c nexthop_flush_dev: a blackhole does not go with lo when that is down"},
+	nexthopStats: {[]string{"6.9"},
+		"net/ipv4/nexthop.c rtm_nh_policy_get: NHA_OP_FLAGS, and statistics of groups"},
+	nexthopDumpErr: {[]string{"6.9"},
+		"net/ipv4/nexthop.c rtm_dump_nexthop: returns 0 at its end"},
+	nexthopWeight16: {[]string{"6.12"},
+		"net/ipv4/nexthop.c nh_check_attr_group: a weight has 16 bits"},
+	nexthopRespGrp: {[]string{"6.12"},
+		"net/ipv4/nexthop.c nla_put_nh_group: NHA_OP_FLAGS tells that a weight has 16 bits"},
 }
