@@ -81,7 +81,7 @@ func (k *Kernel) registerNetdevice(d *netDevice) errno {
 	}
 	d.regState = netregRegistered
 	k.linkwatchInitDev(d)
-	d.qdisc = "noop"
+	d.qdisc = noopQdisc
 	k.listNetdevice(d)
 	if err := k.callNetdevice(netdevRegister, d, nil); err != 0 {
 		k.unregisterNetdeviceMany([]*netDevice{d}, 0, nil)
@@ -147,13 +147,15 @@ func (k *Kernel) unregisterNetdeviceMany(list []*netDevice, portid uint32, h *nl
 
 // devShutdown takes the queueing discipline away (net/sched/sch_generic.c
 // dev_shutdown).
-func (k *Kernel) devShutdown(d *netDevice) { d.qdisc = "noop" }
+func (k *Kernel) devShutdown(d *netDevice) {
+	d.qdisc, d.ingress, d.ingressQueue = noopQdisc, nil, false
+}
 
 // devActivate gives a link its queueing discipline: those here have none
 // (net/sched/sch_generic.c dev_activate).
 func (k *Kernel) devActivate(d *netDevice) {
-	if d.qdisc == "noop" {
-		d.qdisc = "noqueue"
+	if d.qdisc == noopQdisc {
+		d.qdisc = defaultQdisc()
 	}
 }
 

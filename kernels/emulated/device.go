@@ -45,7 +45,8 @@ type netDevice struct {
 	carrierUp, carrierDown uint32
 	promiscuity            uint32
 	protoDown              bool
-	qdisc                  string      // IFLA_QDISC
+	qdisc, ingress         *qdisc      // its disciplines, nil for none of what arrives
+	ingressQueue           bool        // it was asked for one of what arrives
 	priv                   any         // of ops: a veth's peer, a bridge
 	port                   *bridgePort // nil for one that is no port of a bridge
 	inDev                  *inDevice   // IPv4, nil without
@@ -90,7 +91,7 @@ const (
 // allocNetdevMqs is a link with what is the same for all kinds, before setup makes it
 // one of a kind (net/core/dev.c alloc_netdev_mqs).
 func (k *Kernel) allocNetdevMqs(name string, setup func(*netDevice), txq, rxq int) *netDevice {
-	d := &netDevice{name: name, txq: txq, rxq: rxq, carrier: true, qdisc: "noop",
+	d := &netDevice{name: name, txq: txq, rxq: rxq, carrier: true, qdisc: noopQdisc,
 		gsoMaxSegs: gsoMaxSegs, gsoMaxSize: gsoLegacyMaxSize, groMaxSize: gsoLegacyMaxSize,
 		gsoIpv4MaxSize: gsoLegacyMaxSize, groIpv4MaxSize: gsoLegacyMaxSize,
 		tsoMaxSize: gsoLegacyMaxSize, tsoMaxSegs: gsoMaxSegs}

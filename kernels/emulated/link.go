@@ -44,6 +44,7 @@ func (k *Kernel) subsystems() {
 	k.rtnlLinkRegister(k.vlanLinkOps())
 	k.notifiers = append(k.notifiers, k.vlanDeviceEvent)
 	k.neighInit()
+	k.tcInit()
 }
 
 // rtmMax is RTM_MAX.

@@ -102,8 +102,8 @@ func (k *Kernel) rtnlFillIfinfo(skb *skBuff, d *netDevice, f *fillIfinfo) errno 
 	if late {
 		k.rtnlFillLinkNetnsid(skb, d, f.srcNet)
 	}
-	if late && d.qdisc != "" {
-		skb.nlaPutString(iflaQdisc, d.qdisc)
+	if late {
+		skb.nlaPutString(iflaQdisc, d.qdisc.ops.id)
 	}
 	k.rtnlFillLinkAf(skb, d, f.mask)
 	if late {
@@ -163,8 +163,8 @@ func (k *Kernel) fillNumbers(skb *skBuff, d *netDevice) {
 		skb.nlaPutU32(iflaMaster, uint32(d.master.index))
 	}
 	skb.nlaPutU8(iflaCarrier, bit(d.carrier))
-	if d.qdisc != "" && !k.has(linkWithoutRtnl) {
-		skb.nlaPutString(iflaQdisc, d.qdisc)
+	if !k.has(linkWithoutRtnl) {
+		skb.nlaPutString(iflaQdisc, d.qdisc.ops.id)
 	}
 	if d.alias != "" {
 		skb.nlaPutString(iflaIfalias, d.alias)

@@ -159,6 +159,9 @@ const (
 	genlBindChecks
 	dumpStartExtack
 	skbSmallHead
+	rtnetlinkSendNotifies
+	qdiscDumpByLink
+	qdiscMustMatch
 	addrProto
 	addrExtAck
 	inetValidateFirst
@@ -327,6 +330,12 @@ var quirks = [nQuirks]since{
 		"net/core/rtnetlink.c rtnl_dumpit: RTNL_FLAG_DUMP_SPLIT_NLM_DONE"},
 	skbSmallHead: {[]string{"6.3"},
 		"net/core/skbuff.c kmalloc_reserve: small skbs are from skb_small_head_cache"},
+	rtnetlinkSendNotifies: {[]string{"5.15"},
+		"net/core/rtnetlink.c rtnetlink_send: a notification is for who asked, too"},
+	qdiscDumpByLink: {[]string{"7.2"},
+		"net/sched/sch_api.c tc_dump_qdisc: tcm_ifindex is heard"},
+	qdiscMustMatch: {[]string{"7.2"},
+		"net/sched/sch_api.c tc_modify_qdisc, tc_get_qdisc: an ext ack says what is wrong with the kind"},
 	addrProto: {[]string{"5.18"},
 		"net/ipv4/devinet.c inet_fill_ifaddr, net/ipv6/addrconf.c inet6_fill_ifaddr: IFA_PROTO"},
 	addrExtAck: {[]string{"6.6"},

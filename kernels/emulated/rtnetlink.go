@@ -306,6 +306,21 @@ func (k *Kernel) rtnlNotify(skb *skBuff, n *netns, portid, group uint32, h *nlms
 	k.nlmsgNotify(n.kernelSock(nlmsg.Route), skb, portid, group, h != nil && h.Flags&nlmEcho != 0)
 }
 
+// rtnetlinkSend tells a group, and who asked where echo says so
+// (net/core/rtnetlink.c rtnetlink_send).
+func (k *Kernel) rtnetlinkSend(skb *skBuff, n *netns, portid, group uint32, echo bool) {
+	defer k.enter("rtnetlink_send")()
+	sk := n.kernelSock(nlmsg.Route)
+	if k.has(rtnetlinkSendNotifies) {
+		k.nlmsgNotify(sk, skb, portid, group, echo)
+		return
+	}
+	k.nlmsgMulticast(sk, skb, portid, group)
+	if echo {
+		k.nlmsgUnicast(sk, skb, portid)
+	}
+}
+
 // rtnlSetSkErr tells all members of a group that something was lost
 // (net/core/rtnetlink.c rtnl_set_sk_err).
 func (k *Kernel) rtnlSetSkErr(n *netns, group uint32, e errno) {

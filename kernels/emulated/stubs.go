@@ -1,6 +1,5 @@
 package emulated
 
 type (
-	schedState struct{}
 	bridgePort struct{}
 )

@@ -350,6 +350,7 @@ func (k *Kernel) nlmsgNotify(ssk *Socket, skb *skBuff, portid, group uint32, rep
 	defer k.enter("nlmsg_notify")()
 	var err errno
 	if group != 0 {
+		skb.dstGroup = group
 		exclude := uint32(0)
 		if report {
 			exclude = portid
