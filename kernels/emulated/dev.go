@@ -277,7 +277,7 @@ func (k *Kernel) devChangeFlags(d *netDevice, flags uint32, x *extAck) errno {
 	if err := k.devChangeFlagsQuiet(d, flags, x); err != 0 {
 		return err
 	}
-	k.devNotifyFlags(d, old, old^d.flags|oldG^d.gflags, 0, nil)
+	k.devNotifyFlags(d, old, (old^d.flags)|(oldG^d.gflags), 0, nil)
 	return 0
 }
 

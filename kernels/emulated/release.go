@@ -322,7 +322,7 @@ var quirks = [nQuirks]since{
 		"net/netlink/af_netlink.c __netlink_dump_start: what a start says of its error is told"},
 	gsoMaxSizeChecked: {[]string{"6.1"},
 		"net/core/rtnetlink.c ifla_policy: IFLA_GSO_MAX_SIZE is more than MAX_TCP_HEADER"},
-	txqlenChecked: {[]string{"7.3"},
+	txqlenChecked: {[]string{"6.12.113", "7.2.9", "7.3"},
 		"net/core/rtnetlink.c ifla_policy: IFLA_TXQLEN is no more than 32767"},
 	dumpExtAck: {[]string{"6.10"},
 		"net/netlink/af_netlink.c netlink_dump_done: all of the ext ack, not its message alone"},
