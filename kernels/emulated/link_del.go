@@ -31,7 +31,7 @@ func (k *Kernel) rtnlDellink(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 		return nlmsg.EINVAL
 	}
 	if d == nil {
-		if tb.get(iflaIfname) != nil || index > 0 {
+		if tb.get(iflaIfname) != nil || index > 0 || k.has(dellinkAltname) {
 			return nlmsg.ENODEV
 		}
 		return nlmsg.EINVAL

@@ -69,7 +69,7 @@ func (k *Kernel) rtnlNewlink(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 		return k.rtnlChangelink(r, d)
 	}
 	if h.Flags&nlmCreate == 0 {
-		if group := tb.get(iflaGroup); group != nil && r.ifm.index == 0 && !(named && k.has(groupWithoutName)) {
+		if group := tb.get(iflaGroup); group != nil && r.ifm.index == 0 && !named {
 			return k.rtnlGroupChangelink(r, group.u32())
 		}
 		return nlmsg.ENODEV
@@ -91,7 +91,7 @@ func (k *Kernel) newlinkDev(r *newlink) (d *netDevice, named bool, err errno) {
 	switch {
 	case r.ifm.index > 0:
 		return r.net.devGetByIndex(int(r.ifm.index)), named, 0
-	case r.ifm.index < 0 && k.has(ifindexNegative):
+	case r.ifm.index < 0:
 		r.x.set("ifindex can't be negative")
 		return nil, named, nlmsg.EINVAL
 	case named:

@@ -17,7 +17,7 @@ func (k *Kernel) validateLinkmsg(d *netDevice, tb attrTable, x *extAck) errno {
 				return nlmsg.EINVAL
 			}
 		}
-		if k.has(createValidates) {
+		if k.has(gsoValidated) {
 			for _, g := range []struct {
 				attr int
 				max  uint32
@@ -101,7 +101,7 @@ func (d *netDevice) gso(t int) uint32 {
 // gsoTooBig says that an older kernel, which looks at the sizes only where it sets
 // them, refuses one.
 func (k *Kernel) gsoTooBig(d *netDevice, t int, n uint32) bool {
-	if k.has(createValidates) {
+	if k.has(gsoValidated) {
 		return false
 	}
 	switch t {
@@ -352,10 +352,24 @@ func doSetvfinfo(list *nlattr) errno {
 		if a.kind() != 1 || len(a.data) < 4 { // IFLA_VF_INFO
 			return nlmsg.EINVAL
 		}
-		return nlmsg.EOPNOTSUPP
+		tb, err := nlaParseNested(a, iflaVfPolicy, liberal, nil)
+		if err != 0 {
+			return err
+		}
+		for _, v := range tb {
+			if v != nil {
+				return nlmsg.EOPNOTSUPP
+			}
+		}
+		return nlmsg.EINVAL
 	})
 	return err
 }
+
+// iflaVfPolicy is net/core/rtnetlink.c ifla_vf_policy: the lengths of IFLA_VF_MAC
+// to IFLA_VF_BROADCAST.
+var iflaVfPolicy = policy{1: {len: 36}, 2: {len: 12}, 3: {len: 8}, 4: {len: 8}, 5: {len: 8}, 6: {len: 12}, 7: {len: 8}, 8: {typ: nlaNested},
+	9: {len: 8}, 10: {len: 16}, 11: {len: 16}, 12: {typ: nlaNested}, 13: {len: 32}}
 
 var iflaXdpPolicy = policy{iflaXdpFd: {typ: nlaS32}, iflaXdpAttached: {typ: nlaU8}, iflaXdpFlags: {typ: nlaU32}, iflaXdpProgID: {typ: nlaU32}}
 

@@ -146,9 +146,10 @@ const (
 	dellinkEcho
 	echoAsked
 	newlinkKindFirst
-	groupWithoutName
-	ifindexNegative
 	createValidates
+	gsoValidated
+	peerChecked
+	dellinkAltname
 	masterFirst
 	moveSays
 	vlanDownByFlags
@@ -294,12 +295,14 @@ var quirks = [nQuirks]since{
 		"net/core/rtnetlink.c rtnl_delete_link: passes on who asked"},
 	newlinkKindFirst: {[]string{"6.13"},
 		"net/core/rtnetlink.c rtnl_newlink, rtnl_setlink: the kind and the namespaces are looked up before the link"},
-	groupWithoutName: {[]string{"5.18"},
-		"net/core/rtnetlink.c __rtnl_newlink: a name that nobody has is no link, whatever IFLA_GROUP"},
-	ifindexNegative: {[]string{"5.18"},
-		"net/core/rtnetlink.c __rtnl_newlink: a negative ifindex is refused"},
-	createValidates: {[]string{"6.4"},
-		"net/core/rtnetlink.c rtnl_create_link, validate_linkmsg: lengths and sizes are looked at for a new link too"},
+	createValidates: {[]string{"6.1.34", "6.4"},
+		"net/core/rtnetlink.c rtnl_create_link: validate_linkmsg looks at a new link too"},
+	gsoValidated: {[]string{"6.4"},
+		"net/core/rtnetlink.c validate_linkmsg: looks at the sizes of what is sent at once"},
+	peerChecked: {[]string{"5.18"},
+		"net/core/rtnetlink.c rtnl_nla_parse_ifinfomsg: a peer's ifindex is not negative"},
+	dellinkAltname: {[]string{"5.18"},
+		"net/core/rtnetlink.c rtnl_dellink: ENODEV for an alternative name that nobody has"},
 	masterFirst: {[]string{"6.2"},
 		"net/core/rtnetlink.c do_setlink: IFLA_MASTER before the flags"},
 	moveSays: {[]string{"6.15"},

@@ -122,7 +122,7 @@ func (k *Kernel) rtnlNlaParseIfinfomsg(a *nlattr, x *extAck) (ifinfomsg, attrTab
 		x.setAttr(a, "Invalid header length")
 		return m, nil, nlmsg.EINVAL
 	}
-	if m.index < 0 && k.has(ifindexNegative) {
+	if m.index < 0 && k.has(peerChecked) {
 		x.setAttr(a, "ifindex can't be negative")
 		return m, nil, nlmsg.EINVAL
 	}
