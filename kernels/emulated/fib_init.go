@@ -8,8 +8,10 @@ func (k *Kernel) fibInits() {
 }
 
 // routeInits registers routes. Links have their addresses before they have their
-// routes (net/ipv4/fib_frontend.c ip_fib_init, net/ipv6/route.c ip6_route_init).
+// routes (net/ipv4/fib_frontend.c ip_fib_init, net/ipv4/ipmr.c
+// ip_mr_init, net/ipv6/route.c ip6_route_init).
 func (k *Kernel) routeInits() {
 	k.ipFibInit()
+	k.ipMrInit()
 	k.ip6RouteInit()
 }

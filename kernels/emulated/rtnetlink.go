@@ -85,6 +85,7 @@ func (k *Kernel) rtnetlinkInit() {
 	k.rtnlRegisterLinks()
 	k.rtnlRegister(pfUnspec, rtmGetaddr, nil, k.rtnlDumpAll, 0)
 	k.rtnlRegister(pfUnspec, rtmGetnetconf, nil, k.rtnlDumpAll, 0)
+	k.rtnlRegister(pfUnspec, rtmGetroute, nil, k.rtnlDumpAll, 0)
 }
 
 // rtnlgrpMax is RTNLGRP_MAX.
