@@ -63,7 +63,7 @@ func addrconfLinkReady(d *netDevice) bool {
 // ipv6AddDev gives a link its IPv6 (net/ipv6/addrconf.c ipv6_add_dev).
 func (k *Kernel) ipv6AddDev(d *netDevice) (*inet6Dev, errno) {
 	defer k.enter("ipv6_add_dev")()
-	if d.mtu < ipv6MinMtu || !sysctlDevNameIsAllowed(d.name) {
+	if d.mtu < ipv6MinMtu {
 		return nil, nlmsg.EINVAL
 	}
 	i := &inet6Dev{dev: d, cnf: slices.Clone(d.net.state.inet6.devconfDflt)}
@@ -77,7 +77,9 @@ func (k *Kernel) ipv6AddDev(d *netDevice) (*inet6Dev, errno) {
 	if addrconfLinkReady(d) {
 		i.ifFlags |= ifReady
 	}
-	k.inet6NetconfNotifyDevconf(d.net, rtmNewnetconf, d.index, i.cnf)
+	if err := k.addrconfSysctlRegister(i); err != 0 {
+		return nil, err
+	}
 	d.in6Dev = i
 	k.ipv6DevMcInc(i, in6AddrInterfacelocalAllnodes)
 	k.ipv6DevMcInc(i, in6AddrLinklocalAllnodes)
@@ -135,11 +137,8 @@ func (k *Kernel) addrconfNotify(e netdevEvent, d *netDevice, x *extAck) errno {
 		k.addrconfIfdown(d, e == netdevUnregister)
 	case netdevChangename:
 		if i != nil {
-			k.inet6NetconfNotifyDevconf(d.net, rtmDelnetconf, d.index, nil)
-			if !sysctlDevNameIsAllowed(d.name) {
-				return nlmsg.EINVAL
-			}
-			k.inet6NetconfNotifyDevconf(d.net, rtmNewnetconf, d.index, i.cnf)
+			k.addrconfSysctlUnregister(i)
+			return k.addrconfSysctlRegister(i)
 		}
 	}
 	return 0
@@ -289,7 +288,26 @@ func (k *Kernel) addrconfIfdown(d *netDevice, unregister bool) {
 	}
 	if unregister {
 		k.ipv6McDestroyDev(i)
-		k.inet6NetconfNotifyDevconf(d.net, rtmDelnetconf, d.index, nil)
+		k.addrconfSysctlUnregister(i)
+	}
+}
+
+// addrconfSysctlRegister makes a link's directory of sysctls, and tells of what is
+// in it (net/ipv6/addrconf.c addrconf_sysctl_register).
+func (k *Kernel) addrconfSysctlRegister(i *inet6Dev) errno {
+	if !sysctlDevNameIsAllowed(i.dev.name) {
+		return nlmsg.EINVAL
+	}
+	i.sysctl = true
+	k.inet6NetconfNotifyDevconf(i.dev.net, rtmNewnetconf, i.dev.index, i.cnf)
+	return 0
+}
+
+// addrconfSysctlUnregister is net/ipv6/addrconf.c addrconf_sysctl_unregister.
+func (k *Kernel) addrconfSysctlUnregister(i *inet6Dev) {
+	if i.sysctl {
+		i.sysctl = false
+		k.inet6NetconfNotifyDevconf(i.dev.net, rtmDelnetconf, i.dev.index, nil)
 	}
 }
 
