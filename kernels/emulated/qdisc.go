@@ -71,7 +71,7 @@ func (q *qdisc) noLeaf(x *extAck) errno {
 }
 
 // qdiscCreate is net/sched/sch_api.c qdisc_create.
-func (k *Kernel) qdiscCreate(d *netDevice, parent, handle uint32, tb attrTable, x *extAck) (*qdisc, errno) {
+func (k *Kernel) qdiscCreate(d *netDevice, t tcmsg, tb attrTable, x *extAck) (*qdisc, errno) {
 	defer k.enter("qdisc_create")()
 	var ops *qdiscOps
 	if a := tb.get(tcaKind); a != nil {
@@ -85,22 +85,22 @@ func (k *Kernel) qdiscCreate(d *netDevice, parent, handle uint32, tb attrTable, 
 		x.set("Specified qdisc kind is unknown")
 		return nil, nlmsg.ENOENT
 	}
-	q := &qdisc{ops: ops, handle: handle, parent: parent}
+	q := &qdisc{ops: ops, handle: t.handle, parent: t.parent}
 	switch {
-	case handle == tcHIngress:
+	case t.parent == tcHIngress:
 		if !ops.ingress {
 			x.set("Specified parent ID is reserved for ingress and clsact Qdiscs")
 			return nil, nlmsg.EINVAL
 		}
 		q.handle = tcHIngress & tcHMaj
-	case handle == 0:
+	case t.handle == 0:
 		q.handle = k.qdiscAllocHandle(d)
 	}
 	if d.txqlen == 0 { // of a link without a queue
 		d.txqlen = 1000 // DEFAULT_TX_QUEUE_LEN
 	}
 	switch {
-	case ops.ingress && parent != tcHIngress, ops.id == "mq" && d.txq < 2:
+	case ops.ingress && t.parent != tcHIngress, ops.id == "mq" && d.txq < 2:
 		return nil, nlmsg.EOPNOTSUPP
 	case ops.id == "mq":
 		return nil, notEmulated(x)
@@ -177,7 +177,11 @@ func (k *Kernel) qdiscGraft(in *skBuff, d *netDevice, q *qdisc, h *nlmsghdr, par
 func (k *Kernel) qdiscNotify(in *skBuff, d *netDevice, h *nlmsghdr, parent uint32, old, q *qdisc) {
 	skb := newSkb(goodSize)
 	if old != nil && old != noopQdisc {
-		p := skb.nlmsgPut(in.portid, h.Seq, rtmDelqdisc, 0, old.tcmsg(d, parent))
+		refs := uint32(1)
+		if old.ops.ingress && k.has(qdiscIngressFreed) {
+			refs = 0
+		}
+		p := skb.nlmsgPut(in.portid, h.Seq, rtmDelqdisc, 0, old.tcmsg(d, parent, refs))
 		k.tcFillQdisc(skb, old, p)
 	}
 	if q != nil && q != noopQdisc {
@@ -185,7 +189,7 @@ func (k *Kernel) qdiscNotify(in *skBuff, d *netDevice, h *nlmsghdr, parent uint3
 		if old != nil {
 			flags = nlmReplace
 		}
-		p := skb.nlmsgPut(in.portid, h.Seq, rtmNewqdisc, flags, q.tcmsg(d, parent))
+		p := skb.nlmsgPut(in.portid, h.Seq, rtmNewqdisc, flags, q.tcmsg(d, parent, q.refs(d)))
 		k.tcFillQdisc(skb, q, p)
 	}
 	if len(skb.data) > 0 {
@@ -193,13 +197,17 @@ func (k *Kernel) qdiscNotify(in *skBuff, d *netDevice, h *nlmsghdr, parent uint3
 	}
 }
 
-// tcmsg is the header of an answer about a discipline. Its info is how often it is
-// referred to: by the link, and by its queue.
-func (q *qdisc) tcmsg(d *netDevice, parent uint32) []byte {
-	refs := uint32(1)
+// refs is how often a discipline is referred to: by the queue, and that of what is
+// sent by the link.
+func (q *qdisc) refs(d *netDevice) uint32 {
 	if d.qdisc == q {
-		refs = 2
+		return 2
 	}
+	return 1
+}
+
+// tcmsg is the header of an answer about a discipline.
+func (q *qdisc) tcmsg(d *netDevice, parent, refs uint32) []byte {
 	b := native.AppendUint32(make([]byte, 4, sizeofTcmsg), uint32(d.index))
 	b = native.AppendUint32(b, q.handle)
 	b = native.AppendUint32(b, parent)

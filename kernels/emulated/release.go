@@ -163,6 +163,7 @@ const (
 	rtnetlinkSendNotifies
 	qdiscDumpByLink
 	qdiscMustMatch
+	qdiscIngressFreed
 	addrProto
 	addrExtAck
 	inetValidateFirst
@@ -337,8 +338,10 @@ var quirks = [nQuirks]since{
 		"net/core/rtnetlink.c rtnetlink_send: a notification is for who asked, too"},
 	qdiscDumpByLink: {[]string{"7.2"},
 		"net/sched/sch_api.c tc_dump_qdisc: tcm_ifindex is heard"},
-	qdiscMustMatch: {[]string{"7.2"},
+	qdiscMustMatch: {[]string{"6.16"},
 		"net/sched/sch_api.c tc_modify_qdisc, tc_get_qdisc: an ext ack says what is wrong with the kind"},
+	qdiscIngressFreed: {[]string{"6.1"},
+		"net/sched/sch_api.c qdisc_graft: a discipline of what arrives is told of without its last reference"},
 	addrProto: {[]string{"5.18"},
 		"net/ipv4/devinet.c inet_fill_ifaddr, net/ipv6/addrconf.c inet6_fill_ifaddr: IFA_PROTO"},
 	addrExtAck: {[]string{"6.6"},

@@ -153,16 +153,22 @@ func (k *Kernel) tcModifyQdisc(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 		q = nil // the default
 	}
 	if t.parent != 0 && (q == nil || t.handle == 0 || q.handle != t.handle) {
-		var graft bool
-		if q, graft, err = k.qdiscFindGraft(d, q, t, h, tb, x); err != 0 {
+		var do qdiscPlan
+		if q, do, err = k.qdiscPlan(d, q, t, h, tb, x); err != 0 {
 			return err
 		}
-		if graft {
+		if do == createQdisc && h.Flags&nlmCreate == 0 {
+			x.set("Qdisc not found. To create specify NLM_F_CREATE flag")
+			return nlmsg.ENOENT
+		}
+		if do == createQdisc || do == replaceQdisc {
+			if q, err = k.qdiscCreate(d, t, tb, x); err != 0 {
+				return err
+			}
+		}
+		if do != changeQdisc {
 			k.qdiscGraft(skb, d, q, h, t.parent, d.slot(t.parent))
 			return 0
-		}
-		if q == nil {
-			return k.qdiscCreateGraft(skb, d, t, h, tb, x)
 		}
 	}
 	switch {
@@ -191,63 +197,55 @@ func (k *Kernel) mustMatchQdisc() string {
 	return "Invalid qdisc name"
 }
 
-// qdiscFindGraft is the part of tc_modify_qdisc that decides for a place q is in, nil
-// for none: another discipline is put there (graft), q is changed, or, where it gives
-// none back, a new one is made.
-func (k *Kernel) qdiscFindGraft(d *netDevice, q *qdisc, t tcmsg, h *nlmsghdr, tb attrTable, x *extAck) (found *qdisc, graft bool, err errno) {
-	const both = nlmCreate | nlmReplace
-	if t.handle == 0 {
-		switch a := tb.get(tcaKind); {
-		case q == nil:
-		case h.Flags&both == both && (h.Flags&nlmExcl != 0 || a != nil && a.str() != q.ops.id):
-			return nil, false, 0
-		}
-		return q, false, 0
-	}
-	if q != nil && h.Flags&nlmReplace == 0 {
-		x.set("NLM_F_REPLACE needed to override")
-		return nil, false, nlmsg.EEXIST
-	}
-	if t.handle&^tcHMaj != 0 {
-		x.set("Invalid minor handle")
-		return nil, false, nlmsg.EINVAL
-	}
-	if q = d.qdiscLookup(t.handle); q == nil {
-		return nil, false, 0
-	}
+// qdiscPlan is what is to be done about a place.
+type qdiscPlan int
+
+const (
+	changeQdisc  qdiscPlan = iota // what is there is changed
+	graftQdisc                    // another that there is is put there
+	createQdisc                   // a new one is put there, if NLM_F_CREATE says so
+	replaceQdisc                  // a new one is put there
+)
+
+// qdiscPlan is the part of tc_modify_qdisc that decides about the place that q is in,
+// nil for none: whether it is changed, or what comes in its place.
+func (k *Kernel) qdiscPlan(d *netDevice, q *qdisc, t tcmsg, h *nlmsghdr, tb attrTable, x *extAck) (*qdisc, qdiscPlan, errno) {
 	switch {
+	case t.handle == 0 && q == nil:
+		return nil, createQdisc, 0
+	case t.handle == 0 && q.isKind(tb):
+		return q, changeQdisc, 0
+	case t.handle == 0:
+		// Another kind is asked for expressly, or by no flag at all.
+		switch h.Flags & (nlmCreate | nlmReplace | nlmExcl) {
+		case 0, nlmCreate | nlmReplace, nlmCreate | nlmExcl, nlmCreate | nlmReplace | nlmExcl:
+			return nil, replaceQdisc, 0
+		}
+		return q, changeQdisc, 0
+	case q != nil && h.Flags&nlmReplace == 0:
+		x.set("NLM_F_REPLACE needed to override")
+		return nil, 0, nlmsg.EEXIST
+	case t.handle&^tcHMaj != 0:
+		x.set("Invalid minor handle")
+		return nil, 0, nlmsg.EINVAL
+	}
+	switch q = d.qdiscLookup(t.handle); {
+	case q == nil:
+		return nil, createQdisc, 0
 	case h.Flags&nlmExcl != 0:
 		x.set("Exclusivity flag on, cannot override")
-		return nil, false, nlmsg.EEXIST
+		return nil, 0, nlmsg.EEXIST
 	case !q.isKind(tb):
 		x.set(k.mustMatchQdisc())
-		return nil, false, nlmsg.EINVAL
+		return nil, 0, nlmsg.EINVAL
 	case q.ops.ingress:
 		x.set("Cannot regraft ingress or clsact Qdiscs")
-		return nil, false, nlmsg.EINVAL
+		return nil, 0, nlmsg.EINVAL
 	case t.parent == tcHIngress:
 		x.set("Ingress cannot graft directly")
-		return nil, false, nlmsg.EINVAL
+		return nil, 0, nlmsg.EINVAL
 	}
-	return q, true, 0
-}
-
-// qdiscCreateGraft is the end of tc_modify_qdisc: create_n_graft.
-func (k *Kernel) qdiscCreateGraft(skb *skBuff, d *netDevice, t tcmsg, h *nlmsghdr, tb attrTable, x *extAck) errno {
-	if h.Flags&nlmCreate == 0 {
-		x.set("Qdisc not found. To create specify NLM_F_CREATE flag")
-		return nlmsg.ENOENT
-	}
-	handle := t.handle
-	if t.parent == tcHIngress {
-		handle = tcHIngress
-	}
-	q, err := k.qdiscCreate(d, t.parent, handle, tb, x)
-	if err != 0 {
-		return err
-	}
-	k.qdiscGraft(skb, d, q, h, t.parent, d.slot(t.parent))
-	return 0
+	return q, graftQdisc, 0
 }
 
 // tcGetQdisc tells of a discipline or takes it away (net/sched/sch_api.c
@@ -326,7 +324,7 @@ func (k *Kernel) tcDumpQdisc(skb *skBuff, cb *netlinkCallback) errno {
 			if i++; i <= cb.args[0] {
 				continue
 			}
-			p := cb.put(skb, rtmNewqdisc, nlmMulti, q.tcmsg(d, q.parent))
+			p := cb.put(skb, rtmNewqdisc, nlmMulti, q.tcmsg(d, q.parent, q.refs(d)))
 			if k.tcFillQdisc(skb, q, p) != 0 {
 				return dumpLen(skb)
 			}

@@ -350,7 +350,6 @@ func (k *Kernel) nlmsgNotify(ssk *Socket, skb *skBuff, portid, group uint32, rep
 	defer k.enter("nlmsg_notify")()
 	var err errno
 	if group != 0 {
-		skb.dstGroup = group
 		exclude := uint32(0)
 		if report {
 			exclude = portid
@@ -361,7 +360,6 @@ func (k *Kernel) nlmsgNotify(ssk *Socket, skb *skBuff, portid, group uint32, rep
 		}
 	}
 	if report {
-		skb.dstGroup = group // it stays with what is told to who asked
 		if e := k.nlmsgUnicast(ssk, skb, portid); err == 0 {
 			err = e
 		}
