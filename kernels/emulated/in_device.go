@@ -87,7 +87,7 @@ type inet6Dev struct {
 	token    in6Addr
 	addrList []*inet6Ifaddr // by scope, global ones first
 	mcList   []*ifmcaddr6   // the last joined first
-	sysctl   bool // it has its directory there
+	sysctl   bool           // it has its directory there
 	dead     bool
 }
 
