@@ -67,7 +67,8 @@ type netDevice struct {
 	netnsImmutable         bool // it stays in its namespace: NETIF_F_NETNS_LOCAL
 	offloadL3              bool // hardware is to count: IFLA_STATS_SET_OFFLOAD_XSTATS_L3_STATS
 	regState               regState
-	linkwatchPending       bool // __LINK_STATE_LINKWATCH_PENDING
+	uc, mc                 hwAddrs // what it listens to beside its address, as users have said
+	linkwatchPending       bool    // __LINK_STATE_LINKWATCH_PENDING
 }
 
 // regState is how far the registration of a link is (include/linux/netdevice.h enum

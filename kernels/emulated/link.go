@@ -27,6 +27,7 @@ func (k *Kernel) rtnlRegisterLinks() {
 	k.rtnlRegister(pfUnspec, rtmNewlinkprop, k.rtnlNewlinkprop, nil, 0)
 	k.rtnlRegister(pfUnspec, rtmDellinkprop, k.rtnlDellinkprop, nil, 0)
 	k.rtnlRegisterStats()
+	k.rtnlRegisterBridge()
 }
 
 // subsystems are the initcalls after the netlink core's: subsys_initcall to
@@ -45,6 +46,7 @@ func (k *Kernel) subsystems() {
 	k.notifiers = append(k.notifiers, k.vlanDeviceEvent)
 	k.neighInit()
 	k.tcInit()
+	k.brInit()
 }
 
 // rtmMax is RTM_MAX.

@@ -195,6 +195,26 @@ const (
 	nexthopDumpErr
 	nexthopWeight16
 	nexthopRespGrp
+	fdbFlagsExt
+	fdbExtLearnBridge
+	fdbDelUnknownVlan
+	fdbNotified
+	fdbBulkByDriver
+	brportEht
+	brportLocked
+	brportMab
+	brportMcastGroups
+	brportNeighVlan
+	brportBackupNhid
+	brportNeighForwardGrat
+	brQuerierState
+	brFdbLearned
+	brStpMode
+	boolMcastVlan
+	bridgeMst
+	boolMdbOffload
+	boolFdbLocalVlan
+	brAfSpecEmpty
 	nQuirks
 )
 
@@ -404,4 +424,44 @@ var quirks = [nQuirks]since{
 		"net/ipv4/nexthop.c nh_check_attr_group: a weight has 16 bits"},
 	nexthopRespGrp: {[]string{"6.12"},
 		"net/ipv4/nexthop.c nla_put_nh_group: NHA_OP_FLAGS tells that a weight has 16 bits"},
+	fdbFlagsExt: {[]string{"6.2"},
+		"net/bridge/br_fdb.c fdb_fill_info, br_fdb_add: NDA_FLAGS_EXT, and no entry that is locked"},
+	fdbExtLearnBridge: {[]string{"5.15"},
+		"net/bridge/br_fdb.c __br_fdb_add: NTF_EXT_LEARNED of the bridge itself has to be permanent"},
+	fdbDelUnknownVlan: {[]string{"6.13"},
+		"net/bridge/br_fdb.c br_fdb_del: of a VLAN that is not there"},
+	fdbNotified: {[]string{"6.13"},
+		"net/core/rtnetlink.c rtnl_fdb_add, rtnl_fdb_del: do not tell what a bridge has told"},
+	fdbBulkByDriver: {[]string{"6.7"},
+		"net/core/rtnetlink.c rtnl_fdb_del: the driver looks at the attributes of a bulk deletion"},
+	brportEht: {[]string{"5.12"},
+		"net/bridge/br_netlink.c br_port_fill_attrs: IFLA_BRPORT_MCAST_EHT_HOSTS_LIMIT and _CNT"},
+	brportLocked: {[]string{"5.18"},
+		"net/bridge/br_netlink.c br_port_fill_attrs: IFLA_BRPORT_LOCKED"},
+	brportMab: {[]string{"6.2"},
+		"net/bridge/br_netlink.c br_port_fill_attrs: IFLA_BRPORT_MAB"},
+	brportMcastGroups: {[]string{"6.3"},
+		"net/bridge/br_netlink.c br_port_fill_attrs: IFLA_BRPORT_MCAST_N_GROUPS and _MAX_GROUPS"},
+	brportNeighVlan: {[]string{"6.4"},
+		"net/bridge/br_netlink.c br_port_fill_attrs: IFLA_BRPORT_NEIGH_VLAN_SUPPRESS"},
+	brportBackupNhid: {[]string{"6.6"},
+		"net/bridge/br_netlink.c br_setport: IFLA_BRPORT_BACKUP_NHID"},
+	brportNeighForwardGrat: {[]string{"7.2"},
+		"net/bridge/br_netlink.c br_port_fill_attrs: IFLA_BRPORT_NEIGH_FORWARD_GRAT"},
+	brQuerierState: {[]string{"5.15"},
+		"net/bridge/br_netlink.c br_policy: IFLA_BR_MCAST_QUERIER_STATE"},
+	brFdbLearned: {[]string{"6.8"},
+		"net/bridge/br_netlink.c br_fill_info: IFLA_BR_FDB_N_LEARNED and _MAX_LEARNED"},
+	brStpMode: {[]string{"7.1"},
+		"net/bridge/br_netlink.c br_fill_info, br_changelink: IFLA_BR_STP_MODE"},
+	boolMcastVlan: {[]string{"5.15"},
+		"net/bridge/br.c br_boolopt_toggle: BR_BOOLOPT_MCAST_VLAN_SNOOPING"},
+	bridgeMst: {[]string{"5.18"},
+		"net/bridge/br.c br_boolopt_toggle, net/bridge/br_netlink.c br_afspec: multiple spanning trees"},
+	boolMdbOffload: {[]string{"6.16"},
+		"net/bridge/br.c br_boolopt_toggle: BR_BOOLOPT_MDB_OFFLOAD_FAIL_NOTIFICATION"},
+	boolFdbLocalVlan: {[]string{"6.18"},
+		"net/bridge/br.c br_boolopt_toggle: BR_BOOLOPT_FDB_LOCAL_VLAN_0"},
+	brAfSpecEmpty: {[]string{"5.15"},
+		"net/bridge/br_netlink.c br_fill_ifinfo: an IFLA_AF_SPEC without anything in it is left out"},
 }

@@ -1,5 +1,0 @@
-package emulated
-
-type (
-	bridgePort struct{}
-)
