@@ -422,7 +422,7 @@ func (pt *nlaPolicy) validateFurther(a *nlattr, s strictness, x *extAck) errno {
 		return 0
 	case validateMask:
 		if pt.unsigned(a)&^pt.mask != 0 {
-			x.setPolicy(a, pt, "reserved bit set")
+			x.setAttr(a, "reserved bit set")
 			return nlmsg.EINVAL
 		}
 		return 0
