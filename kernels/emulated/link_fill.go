@@ -293,34 +293,3 @@ func (k *Kernel) rtnlFillLinkAf(skb *skBuff, d *netDevice, mask uint32) {
 	}
 	n.end()
 }
-
-// ifNlmsgSize is about how long a message of a link may get
-// (net/core/rtnetlink.c if_nlmsg_size).
-func (k *Kernel) ifNlmsgSize(d *netDevice, mask uint32) int {
-	size := sizeofIfinfo + 2*nlaTotalSize(ifnamsiz) + nlaTotalSize(ifaliasz) + nlaTotalSize(sizeofIfmap) +
-		nlaTotalSize(sizeofStats) + nlaTotalSize(k.sizeofStats64()) + 2*nlaTotalSize(maxAddrLen) + nlaTotalSize(maxAddrLen) +
-		24*nlaTotalSize(4) + // what is a number
-		2*nlaTotalSize(maxPhysItemID) + nlaTotalSize(ifnamsiz) // IFLA_PHYS_*
-	if ops := d.ops; ops != nil {
-		size += nlaTotalSize(4) + nlaTotalSize(len(ops.kind)+1)
-		if ops.getSize != nil {
-			size += nlaTotalSize(4) + ops.getSize(d)
-		}
-		if ops.getXstatsSize != nil {
-			size += nlaTotalSize(ops.getXstatsSize(d))
-		}
-	}
-	if m := d.master; m != nil && m.ops != nil && m.ops.getSlaveSize != nil {
-		size += nlaTotalSize(4) + m.ops.getSlaveSize(m, d)
-	}
-	size += nlaTotalSize(4) // IFLA_AF_SPEC
-	for _, ops := range k.afOps {
-		if ops.size != nil {
-			size += nlaTotalSize(4) + ops.size(d, mask)
-		}
-	}
-	for _, name := range d.altnames {
-		size += nlaTotalSize(len(name) + 1)
-	}
-	return size
-}
