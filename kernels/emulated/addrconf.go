@@ -34,7 +34,7 @@ func (k *Kernel) addrconfInit() {
 	defer k.enter("addrconf_init")()
 	k.ifaPolicy6, k.netconf6 = k.ifaIpv6Policy(), k.inet6Netconf()
 	k.registerPernetSubsys(pernetOperations{name: "addrconf", init: k.addrconfInitNet})
-	k.notifiers = append(k.notifiers, k.addrconfNotify)
+	k.registerNetdeviceNotifier(k.addrconfNotify)
 	k.rtnlRegister(pfInet6, rtmGetlink, nil, k.inet6DumpIfinfo, 0)
 	k.rtnlRegister(pfInet6, rtmNewaddr, k.inet6RtmNewaddr, nil, 0)
 	k.rtnlRegister(pfInet6, rtmDeladdr, k.inet6RtmDeladdr, nil, 0)

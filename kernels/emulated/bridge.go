@@ -74,7 +74,7 @@ func jiffiesToClockT(j uint64) uint64 { return j/5*2 + j%5*2/5 }
 
 // brInit is net/bridge/br.c br_init.
 func (k *Kernel) brInit() {
-	k.notifiers = append(k.notifiers, k.brDeviceEvent)
+	k.registerNetdeviceNotifier(k.brDeviceEvent)
 	k.rtnlLinkRegister(k.brLinkOps())
 }
 

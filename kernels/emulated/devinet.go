@@ -66,7 +66,7 @@ func (k *Kernel) devinetInit() {
 	defer k.enter("devinet_init")()
 	k.ifaPolicy4, k.netconf4 = k.ifaIpv4Policy(), k.inetNetconf()
 	k.registerPernetSubsys(pernetOperations{name: "devinet", init: k.devinetInitNet})
-	k.notifiers = append(k.notifiers, k.inetdevEvent)
+	k.registerNetdeviceNotifier(k.inetdevEvent)
 	k.rtnlRegister(pfInet, rtmNewaddr, k.inetRtmNewaddr, nil, 0)
 	k.rtnlRegister(pfInet, rtmDeladdr, k.inetRtmDeladdr, nil, 0)
 	k.rtnlRegister(pfInet, rtmGetaddr, nil, k.inetDumpIfaddr, rtnlDumpSplitDone)

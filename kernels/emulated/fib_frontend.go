@@ -106,7 +106,7 @@ func (k *Kernel) ipFibInit() {
 		k.fib4RulesInit(n)
 		return 0
 	}})
-	k.notifiers = append(k.notifiers, k.fibNetdevEvent)
+	k.registerNetdeviceNotifier(k.fibNetdevEvent)
 	k.registerInetaddrNotifier(k.fibInetaddrEvent)
 	k.rtnlRegister(pfInet, rtmNewroute, k.inetRtmNewroute, nil, 0)
 	k.rtnlRegister(pfInet, rtmDelroute, k.inetRtmDelroute, nil, 0)

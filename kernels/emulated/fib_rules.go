@@ -131,7 +131,7 @@ func (k *Kernel) fibRulesInit() {
 	k.rtnlRegister(pfUnspec, rtmNewrule, k.fibNlNewrule, nil, 0)
 	k.rtnlRegister(pfUnspec, rtmDelrule, k.fibNlDelrule, nil, 0)
 	k.rtnlRegister(pfUnspec, rtmGetrule, nil, k.fibNlDumprule, 0)
-	k.notifiers = append(k.notifiers, k.fibRulesEvent)
+	k.registerNetdeviceNotifier(k.fibRulesEvent)
 }
 
 // fibRulesRegister gives a namespace the rules of a family, which are the defaults

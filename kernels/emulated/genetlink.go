@@ -192,6 +192,7 @@ func (k *Kernel) genlRcv(skb *skBuff) {
 	k.netlinkRcvSkb(skb, k.genlRcvMsg)
 }
 
+// genlLock is net/netlink/genetlink.c genl_lock, genlUnlock is genl_unlock.
 func (k *Kernel) genlLock() {
 	defer k.enter("genl_lock")()
 	k.genlMutex.Lock()

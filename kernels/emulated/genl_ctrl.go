@@ -181,7 +181,7 @@ func (k *Kernel) ctrlDumppolicyStart(cb *netlinkCallback) errno {
 		case o.policy != nil:
 			d.dump.addPolicy(o.policy)
 		case o.flags&genlCapHaspol != 0:
-			return notEmulated(cb.extack)
+			return notEmulated(info.extack)
 		}
 	}
 	if !d.dump.loop() {

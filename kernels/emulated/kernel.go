@@ -63,7 +63,10 @@ type pernetOperations struct {
 
 // New boots a kernel that answers as release does: "6.12", which is the newest of
 // its series, or "6.12.94". It is an error where nothing is known of the series.
-func New(release string) (*Kernel, error) {
+func New(release string) (*Kernel, error) { return boot(release, nil) }
+
+// boot is New with what Trace sets.
+func boot(release string, trace *tracer) (*Kernel, error) {
 	v, err := parseVersion(release)
 	if err == nil {
 		err = v.known(release)
@@ -74,6 +77,7 @@ func New(release string) (*Kernel, error) {
 	k := &Kernel{
 		release:      release,
 		version:      v,
+		trace:        trace,
 		sockets:      map[sockKey]*Socket{},
 		rtnlHandlers: map[handlerKey]rtnlLink{},
 		families:     map[uint16]*genlFamily{},
@@ -81,14 +85,13 @@ func New(release string) (*Kernel, error) {
 		allNets:      map[*netns]struct{}{},
 	}
 	k.init = &task{k: k, caps: true, user: &userNS{}}
-	k.boot()
+	k.initcalls()
 	k.initNet = k.newNetns(k.init.user)
 	return k, nil
 }
 
-// boot is what the kernel's initcalls register, in their order
-// (include/linux/init.h).
-func (k *Kernel) boot() {
+// initcalls are what the kernel's register, in their order (include/linux/init.h).
+func (k *Kernel) initcalls() {
 	k.netNsInit()
 	k.netlinkProtoInit() // core_initcall
 	k.genlInit()

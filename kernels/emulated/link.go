@@ -10,11 +10,11 @@ const (
 	rtmDellinkprop = 109
 )
 
-// registerNetdeviceNotifier has rtnetlink hear of changes of links
-// (net/core/rtnetlink.c rtnetlink_event).
-func (k *Kernel) registerNetdeviceNotifier() {
+// registerNetdeviceNotifier has f hear of changes of links (net/core/dev.c
+// register_netdevice_notifier).
+func (k *Kernel) registerNetdeviceNotifier(f netdevNotifier) {
 	defer k.enter("register_netdevice_notifier")()
-	k.notifiers = append(k.notifiers, k.rtnetlinkEvent)
+	k.notifiers = append(k.notifiers, f)
 }
 
 // rtnlRegisterLinks is what rtnetlink_init registers.
@@ -43,7 +43,7 @@ func (k *Kernel) subsystems() {
 	k.rtnlLinkRegister(k.vethLinkOps())
 	k.rtnlLinkRegister(k.dummyLinkOps())
 	k.rtnlLinkRegister(k.vlanLinkOps())
-	k.notifiers = append(k.notifiers, k.vlanDeviceEvent)
+	k.registerNetdeviceNotifier(k.vlanDeviceEvent)
 	k.neighInit()
 	k.tcInit()
 	k.brInit()

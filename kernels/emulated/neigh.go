@@ -201,7 +201,7 @@ func (k *Kernel) neighInit() {
 		}
 		return 0
 	}})
-	k.notifiers = append(k.notifiers, k.neighNetdevEvent)
+	k.registerNetdeviceNotifier(k.neighNetdevEvent)
 }
 
 // neighFindTable is net/core/neighbour.c neigh_find_table.

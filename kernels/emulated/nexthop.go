@@ -127,7 +127,7 @@ func (nh *nexthop) hasV4() bool {
 
 // nexthopInit is net/ipv4/nexthop.c nexthop_init.
 func (k *Kernel) nexthopInit() {
-	k.notifiers = append(k.notifiers, k.nhNetdevEvent)
+	k.registerNetdeviceNotifier(k.nhNetdevEvent)
 	k.rtnlRegister(pfUnspec, rtmNewnexthop, k.rtmNewNexthop, nil, 0)
 	k.rtnlRegister(pfUnspec, rtmDelnexthop, k.rtmDelNexthop, nil, 0)
 	k.rtnlRegister(pfUnspec, rtmGetnexthop, k.rtmGetNexthop, k.rtmDumpNexthop, 0)

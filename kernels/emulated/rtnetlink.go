@@ -81,7 +81,7 @@ func (k *Kernel) rtnlRegister(family, msgtype int, d doit, dump dumpit, flags in
 func (k *Kernel) rtnetlinkInit() {
 	defer k.enter("rtnetlink_init")()
 	k.registerPernetSubsys(pernetOperations{"rtnetlink", k.rtnetlinkNetInit, k.rtnetlinkNetExit})
-	k.registerNetdeviceNotifier()
+	k.registerNetdeviceNotifier(k.rtnetlinkEvent)
 	k.rtnlRegisterLinks()
 	k.rtnlRegister(pfUnspec, rtmGetaddr, nil, k.rtnlDumpAll, 0)
 	k.rtnlRegister(pfUnspec, rtmGetnetconf, nil, k.rtnlDumpAll, 0)
@@ -136,6 +136,7 @@ func (k *Kernel) runWorks() {
 	}
 }
 
+// rtnlLock is net/core/rtnetlink.c rtnl_lock, rtnlUnlock is rtnl_unlock.
 func (k *Kernel) rtnlLock() {
 	defer k.enter("rtnl_lock")()
 	k.rtnlMutex.Lock()

@@ -257,7 +257,8 @@ func (skb *skBuff) setOwner(sk *Socket) {
 	atomic.AddInt64(&sk.rmem, int64(skb.truesize))
 }
 
-// free gives back what it was charged for (netlink_skb_destructor).
+// free gives back what it was charged for (net/core/skbuff.c kfree_skb, consume_skb,
+// net/netlink/af_netlink.c netlink_skb_destructor).
 func (skb *skBuff) free() {
 	if skb.owner != nil {
 		atomic.AddInt64(&skb.owner.rmem, -int64(skb.truesize))

@@ -173,7 +173,9 @@ func (k *Kernel) netlinkGetsockbyportid(ssk *Socket, portid uint32) (*Socket, er
 }
 
 // netlinkUnicastKernel calls the protocol's handler, within the sender's sendmsg
-// (net/netlink/af_netlink.c netlink_unicast_kernel).
+// (net/netlink/af_netlink.c netlink_unicast_kernel). There are no taps that
+// netlink_deliver_tap_kernel would show it to, and no references that sock_put would
+// let go of.
 func (k *Kernel) netlinkUnicastKernel(sk *Socket, skb *skBuff, ssk *Socket) (int, errno) {
 	defer k.enter("netlink_unicast_kernel")()
 	if sk.netlinkRcv == nil {
