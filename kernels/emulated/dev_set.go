@@ -101,8 +101,14 @@ func devChangeCarrier(d *netDevice, on bool) errno {
 	return nlmsg.EOPNOTSUPP
 }
 
+// maxTxqlen is how long a queue of packets to be sent may be set to be.
+const maxTxqlen = 0x7fff
+
 // devChangeTxQueueLen is net/core/dev.c dev_change_tx_queue_len.
 func (k *Kernel) devChangeTxQueueLen(d *netDevice, n uint32) errno {
+	if n > maxTxqlen && k.has(txqlenRange) {
+		return nlmsg.ERANGE
+	}
 	old := d.txqlen
 	if n == old {
 		return 0

@@ -123,9 +123,33 @@ func (k *Kernel) newlinkKind(r *newlink) (err errno) {
 		}
 	}
 	if r.ops.validate != nil {
-		return r.ops.validate(r.tb, r.data, r.x)
+		err = r.ops.validate(r.tb, r.data, r.x)
 	}
-	return 0
+	if err == 0 && k.has(newlinkKindFirst) {
+		err = k.rtnlGetPeerNet(r)
+	}
+	return err
+}
+
+// rtnlGetPeerNet looks at what is said of a peer, and at the namespace that it is to
+// be in (net/core/rtnetlink.c rtnl_get_peer_net).
+func (k *Kernel) rtnlGetPeerNet(r *newlink) errno {
+	a := r.data.get(r.ops.peerType)
+	if r.ops.peerType == 0 || a == nil {
+		return 0
+	}
+	_, tb, err := k.rtnlNlaParseIfinfomsg(a, r.x)
+	if err == 0 && r.ops.validate != nil {
+		err = r.ops.validate(tb, nil, r.x)
+	}
+	if err != 0 {
+		return err
+	}
+	n, err := k.rtnlLinkGetNet(r.skb.creds.task, r.net, tb)
+	if err == 0 && !k.netlinkNsCapable(r.skb, n.user) {
+		err = nlmsg.EPERM
+	}
+	return err
 }
 
 // rtnlChangelink changes a link that is there (net/core/rtnetlink.c

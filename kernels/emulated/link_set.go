@@ -202,7 +202,7 @@ func (k *Kernel) setlink(skb *skBuff, d *netDevice, dest *netns, ifm ifinfomsg, 
 	}
 	if dest != nil && dest != d.net {
 		index := 0
-		if a := tb.get(iflaNewIfindex); a != nil {
+		if a := tb.get(iflaNewIfindex); a != nil && k.has(linkNewIfindex) {
 			index = int(int32(a.u32()))
 		}
 		if err := k.devChangeNetNamespace(d, dest, name, index, x); err != 0 {

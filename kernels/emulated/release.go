@@ -138,6 +138,7 @@ const (
 	statsGetMessage
 	gsoMaxSizeChecked
 	txqlenChecked
+	txqlenRange
 	dumpExtAck
 	dumpSplitDone
 	nsidDumpEnds
@@ -326,7 +327,7 @@ var quirks = [nQuirks]since{
 		"net/core/rtnetlink.c rtnl_dellink: ENODEV for an alternative name that nobody has"},
 	masterFirst: {[]string{"6.2"},
 		"net/core/rtnetlink.c do_setlink: IFLA_MASTER before the flags"},
-	moveSays: {[]string{"6.15"},
+	moveSays: {[]string{"6.12"},
 		"net/core/dev.c __dev_change_net_namespace: words for what is wrong"},
 	vlanDownByFlags: {[]string{"7.2"},
 		"net/8021q/vlan.c vlan_device_event: VLANs are taken down by their flags"},
@@ -346,7 +347,9 @@ var quirks = [nQuirks]since{
 		"net/netlink/af_netlink.c __netlink_dump_start: what a start says of its error is told"},
 	gsoMaxSizeChecked: {[]string{"6.1"},
 		"net/core/rtnetlink.c ifla_policy: IFLA_GSO_MAX_SIZE is more than MAX_TCP_HEADER"},
-	txqlenChecked: {[]string{"6.12.113", "7.2.9", "7.3"},
+	txqlenRange: {[]string{"6.1.190", "6.12.111", "7.2.9", "7.3"},
+		"net/core/dev.c dev_change_tx_queue_len: no more than 32767"},
+	txqlenChecked: {[]string{"6.12.111", "7.2.9", "7.3"},
 		"net/core/rtnetlink.c ifla_policy: IFLA_TXQLEN is no more than 32767"},
 	dumpExtAck: {[]string{"6.10"},
 		"net/netlink/af_netlink.c netlink_dump_done: all of the ext ack, not its message alone"},
