@@ -271,9 +271,6 @@ func (t *fibTable) fibFindAlias(from, to int, tos uint8, prio uint32) int {
 // fibTableInsert is net/ipv4/fib_trie.c fib_table_insert.
 func (k *Kernel) fibTableInsert(n *netns, t *fibTable, cfg *fibConfig, x *extAck) errno {
 	defer k.enter("fib_table_insert")()
-	if err := fibValidKeyLen(cfg, x); err != 0 {
-		return err
-	}
 	fi, err := k.fibCreateInfo(n, cfg, x)
 	if err != 0 {
 		return err
@@ -325,25 +322,9 @@ func (k *Kernel) fibTableInsert(n *netns, t *fibTable, cfg *fibConfig, x *extAck
 	return 0
 }
 
-// fibValidKeyLen is net/ipv4/fib_trie.c fib_valid_key_len.
-func fibValidKeyLen(cfg *fibConfig, x *extAck) errno {
-	switch {
-	case cfg.dstLen > 32:
-		x.set("Invalid prefix length")
-	case cfg.dstLen < 32 && cfg.dst<<cfg.dstLen != 0:
-		x.set("Invalid prefix for given prefix length")
-	default:
-		return 0
-	}
-	return nlmsg.EINVAL
-}
-
 // fibTableDelete is net/ipv4/fib_trie.c fib_table_delete.
 func (k *Kernel) fibTableDelete(n *netns, t *fibTable, cfg *fibConfig, x *extAck) errno {
 	defer k.enter("fib_table_delete")()
-	if err := fibValidKeyLen(cfg, x); err != 0 {
-		return err
-	}
 	from, to := t.section(cfg.dst, cfg.dstLen)
 	for i := t.fibFindAlias(from, to, cfg.tos, 0); i < to && t.aliases[i].tos == cfg.tos; i++ {
 		fa := t.aliases[i]

@@ -212,7 +212,7 @@ func (k *Kernel) inet6DumpFib(skb *skBuff, cb *netlinkCallback) errno {
 			if cb.nlh.payload()[0] != pfInet6 {
 				return dumpLen(skb)
 			}
-			cb.extack.set("FIB table does not exist")
+			cb.extack.set("ipv6: FIB table does not exist")
 			return nlmsg.ENOENT
 		}
 		if cb.args[0] == 0 {
@@ -251,7 +251,7 @@ func (k *Kernel) fib6DumpEnd(skb *skBuff, cb *netlinkCallback, err errno) errno 
 // behind args[2] nodes and args[3] routes of the next.
 func (k *Kernel) fib6DumpTable(t *fib6Table, skb *skBuff, cb *netlinkCallback, f *fibDumpFilter) errno {
 	flags := uint16(nlmMulti)
-	if f.set {
+	if f.strict {
 		flags |= nlmFiltered
 	}
 	for ; cb.args[2] < len(t.walk); cb.args[2], cb.args[3] = cb.args[2]+1, 0 {

@@ -112,7 +112,7 @@ type fibDumpFilter struct {
 	protocol, typ uint8
 	dev           *netDevice
 	routes        bool // and not exceptions
-	set           bool
+	strict        bool // exceptions are not asked for, or routes
 }
 
 // ipValidFibDumpReq is net/ipv4/fib_frontend.c ip_valid_fib_dump_req.
@@ -132,7 +132,7 @@ func (k *Kernel) ipValidFibDumpReq(cb *netlinkCallback, f *fibDumpFilter) errno 
 	if m.flags&^(rtmCloned|rtmPrefix) != 0 {
 		return invalid("Invalid flags for FIB dump request")
 	}
-	f.routes = m.flags&rtmCloned == 0
+	f.routes, f.strict = m.flags&rtmCloned == 0, true
 	f.flags, f.protocol, f.typ, f.table = m.flags, m.protocol, m.typ, uint32(m.table)
 	tb, err := nlmsgParse(h, rtmsgLen, k.rtmIpv4Policy(), deprecatedStrict, x)
 	if err != 0 {
@@ -152,7 +152,6 @@ func (k *Kernel) ipValidFibDumpReq(cb *netlinkCallback, f *fibDumpFilter) errno 
 		}
 	}
 	if f.flags != 0 || f.protocol != 0 || f.typ != 0 || f.table != 0 || f.dev != nil {
-		f.set = true
 		cb.flags = nlmFiltered
 	}
 	return 0
@@ -239,7 +238,7 @@ func (k *Kernel) fibTableDump(t *fibTable, skb *skBuff, cb *netlinkCallback, f *
 		}
 		if f.wants(fa) {
 			flags := uint16(nlmMulti)
-			if f.set {
+			if f.strict {
 				flags |= nlmFiltered
 			}
 			if err := k.fibDumpInfo(skb, cb.skb.portid, cb.nlh.Seq, rtmNewroute, fa, t.id, flags); err != 0 {

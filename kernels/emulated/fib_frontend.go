@@ -146,6 +146,9 @@ func (k *Kernel) inetRtmDelroute(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 
 // rtmToFibConfig reads a route (net/ipv4/fib_frontend.c rtm_to_fib_config).
 func (k *Kernel) rtmToFibConfig(skb *skBuff, h *nlmsghdr, x *extAck) (*fibConfig, errno) {
+	if len(h.payload()) < rtmsgLen {
+		return nil, nlmsg.EINVAL
+	}
 	if _, err := nlmsgParse(h, rtmsgLen, k.rtmIpv4Policy(), liberal, x); err != 0 {
 		return nil, err
 	}
@@ -201,10 +204,8 @@ func (k *Kernel) rtmToFibConfig(skb *skBuff, h *nlmsghdr, x *extAck) (*fibConfig
 	if err != 0 {
 		return nil, err
 	}
-	if k.has(routePrefixEarly) {
-		if err := fibValidKeyLen(cfg, x); err != 0 {
-			return nil, err
-		}
+	if err := fibValidKeyLen(cfg, x); err != 0 {
+		return nil, err
 	}
 	if cfg.nhID != 0 && (cfg.oif != 0 || cfg.gwFamily != 0 || cfg.encap != nil || cfg.mp != nil) {
 		x.set("Nexthop specification and nexthop id are mutually exclusive")
@@ -218,6 +219,19 @@ func (k *Kernel) rtmToFibConfig(skb *skBuff, h *nlmsghdr, x *extAck) (*fibConfig
 		cfg.table = rtTableMain
 	}
 	return cfg, 0
+}
+
+// fibValidKeyLen is net/ipv4/fib_trie.c fib_valid_key_len.
+func fibValidKeyLen(cfg *fibConfig, x *extAck) errno {
+	switch {
+	case cfg.dstLen > 32:
+		x.set("Invalid prefix length")
+	case cfg.dstLen < 32 && cfg.dst<<cfg.dstLen != 0:
+		x.set("Invalid prefix for given prefix length")
+	default:
+		return 0
+	}
+	return nlmsg.EINVAL
 }
 
 // setGw4 sets a gateway; 0.0.0.0 is none.

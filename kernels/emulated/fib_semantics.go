@@ -317,7 +317,9 @@ func (k *Kernel) fibCheckNhNongw(n *netns, nh *fibNh, x *extAck) errno {
 		return nlmsg.ENETDOWN
 	}
 	nh.setDev(dev)
-	nh.scope = rtScopeHost
+	if nh.scope = rtScopeLink; k.has(nexthopHostScope) {
+		nh.scope = rtScopeHost
+	}
 	return 0
 }
 

@@ -49,9 +49,10 @@ const (
 	nhaResBucketIdleTime = 2
 	nhaResBucketNhID     = 3
 
-	nhaGroupStatsEntry        = 1
-	nhaGroupStatsEntryID      = 1
-	nhaGroupStatsEntryPackets = 2
+	nhaGroupStatsEntry          = 1
+	nhaGroupStatsEntryID        = 1
+	nhaGroupStatsEntryPackets   = 2
+	nhaGroupStatsEntryPacketsHw = 3
 
 	nhaOpFlagDumpStats     = 1
 	nhaOpFlagDumpHwStats   = 2
@@ -212,6 +213,7 @@ func (k *Kernel) nexthopCreate(n *netns, nh *nexthop, cfg *nhConfig, x *extAck) 
 			return err
 		}
 		nh.nh, nh.flags = one, uint8(one.flags)
+		one.scope = rtScopeLink
 		return 0
 	}
 	c := &fibConfig{oif: cfg.ifindex, gw: cfg.gw, flags: uint32(cfg.flags)}
@@ -267,21 +269,38 @@ func (k *Kernel) insertNexthop(n *netns, nh *nexthop, cfg *nhConfig, x *extAck) 
 	return 0
 }
 
-// spread gives the buckets of a group to its members, by weight
-// (net/ipv4/nexthop.c nh_res_group_rebalance, nh_res_table_upkeep).
+// spread gives the buckets that no member has to those that have too few, the last
+// member first. Others keep theirs until they are idle (net/ipv4/nexthop.c
+// nh_res_group_rebalance, nh_res_table_upkeep).
 func (nh *nexthop) spread() {
-	total := 0
+	total, w, from := 0, 0, 0
 	for _, e := range nh.entries {
 		total += e.weight
 	}
 	t := nh.resilient
-	w, from := 0, 0
+	wants := map[*nexthop]int{}
 	for _, e := range nh.entries {
 		w += e.weight
 		to := (len(t.buckets)*w + total/2) / total
-		for ; from < to; from++ {
-			t.buckets[from] = e.nh
+		wants[e.nh] = to - from
+		from = to
+	}
+	for _, has := range t.buckets {
+		if _, ok := wants[has]; ok {
+			wants[has]--
 		}
+	}
+	last := len(nh.entries) - 1
+	for i, has := range t.buckets {
+		if _, ok := wants[has]; ok {
+			continue
+		}
+		for last > 0 && wants[nh.entries[last].nh] <= 0 {
+			last--
+		}
+		to := nh.entries[last].nh
+		t.buckets[i] = to
+		wants[to]--
 	}
 }
 

@@ -51,6 +51,9 @@ func (k *Kernel) rtmNhPolicyNew() policy {
 		nhaEncap:     {typ: nlaNested},
 		nhaFdb:       {typ: nlaFlag},
 	}
+	if !k.has(nexthopPolicies) {
+		p[nhaGroups], p[nhaMaster] = nlaPolicy{typ: nlaFlag}, nlaPolicy{typ: nlaU32}
+	}
 	if k.has(nexthopResilient) {
 		p = append(p, nlaPolicy{typ: nlaNested})
 	}

@@ -66,28 +66,36 @@ func (k *Kernel) nlaPutNhGroup(skb *skBuff, nh *nexthop, op uint32) {
 	if !k.has(nexthopStats) {
 		return
 	}
+	if op&nhaOpFlagDumpStats != 0 {
+		nlaPutNhGroupStats(skb, nh, op)
+	}
 	if k.has(nexthopRespGrp) {
 		skb.nlaPutU32(nhaOpFlags, nhaOpFlagRespGrpResvd0)
 	}
-	if op&nhaOpFlagDumpStats == 0 {
-		return
-	}
+}
+
+// nlaPutNhGroupStats is net/ipv4/nexthop.c nla_put_nh_group_stats. Nothing was ever
+// sent.
+func nlaPutNhGroupStats(skb *skBuff, nh *nexthop, op uint32) {
 	hw := uint32(0)
 	if nh.hwStats {
 		hw = 1
 	}
 	skb.nlaPutU32(nhaHwStatsEnable, hw)
+	if nh.hwStats && op&nhaOpFlagDumpHwStats != 0 {
+		skb.nlaPutU32(nhaHwStatsUsed, 0)
+	}
 	stats := skb.nlaNest(nhaGroupStats)
 	for _, e := range nh.entries {
 		one := skb.nlaNest(nhaGroupStatsEntry)
 		skb.nlaPutU32(nhaGroupStatsEntryID, e.nh.id)
 		skb.nlaPutU32(nhaGroupStatsEntryPackets, 0)
+		if op&nhaOpFlagDumpHwStats != 0 {
+			skb.nlaPutU32(nhaGroupStatsEntryPacketsHw, 0)
+		}
 		one.end()
 	}
 	stats.end()
-	if op&nhaOpFlagDumpHwStats != 0 {
-		skb.nlaPutU32(nhaHwStatsUsed, 0)
-	}
 }
 
 // nexthopNotify tells RTNLGRP_NEXTHOP (net/ipv4/nexthop.c nexthop_notify).
@@ -102,15 +110,32 @@ func (k *Kernel) nexthopNotify(event uint16, nh *nexthop, info nlInfo) {
 	k.rtnlNotify(skb, info.net, info.portid, rtnlgrpNexthop, info.h)
 }
 
-// nhPolicy has the attributes of a request to get, dump or delete.
-func (k *Kernel) nhPolicy(last int, p policy) policy {
-	if k.has(nexthopStats) && last < nhaOpFlags {
-		last = nhaOpFlags
+// nhParse parses a request to get, dump or delete, of which p has the attributes.
+// Older kernels have one policy for all, and a text for those that do not belong
+// there.
+func (k *Kernel) nhParse(h *nlmsghdr, p policy, other string, x *extAck) (attrTable, errno) {
+	if k.has(nexthopPolicies) {
+		return nlmsgParse(h, nhmsgLen, p, strict, x)
 	}
-	q := make(policy, last+1)
-	copy(q, p)
-	return q
+	tb, err := nlmsgParse(h, nhmsgLen, k.rtmNhPolicyNew(), strict, x)
+	if err != 0 {
+		return nil, err
+	}
+	for i, a := range tb {
+		if a != nil && (i >= len(p) || p[i].typ == nlaUnspec) {
+			if x.set(other); other != nhOtherDump {
+				x.bad(a)
+			}
+			return nil, nlmsg.EINVAL
+		}
+	}
+	return tb, 0
 }
+
+const (
+	nhOtherGet  = "Unexpected attribute in request"
+	nhOtherDump = "Unsupported attribute in dump request"
+)
 
 // nhValidGetDelReq is net/ipv4/nexthop.c nh_valid_get_del_req.
 func nhValidGetDelReq(h *nlmsghdr, tb attrTable, x *extAck) (uint32, errno) {
@@ -134,7 +159,7 @@ func nhValidGetDelReq(h *nlmsghdr, tb attrTable, x *extAck) (uint32, errno) {
 // rtmDelNexthop is net/ipv4/nexthop.c rtm_del_nexthop.
 func (k *Kernel) rtmDelNexthop(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 	defer k.enter("rtm_del_nexthop")()
-	tb, err := nlmsgParse(h, nhmsgLen, policy{nhaID: {typ: nlaU32}}, strict, x)
+	tb, err := k.nhParse(h, policy{nhaID: {typ: nlaU32}}, nhOtherGet, x)
 	if err != 0 {
 		return err
 	}
@@ -161,7 +186,7 @@ func (k *Kernel) rtmGetNexthop(in *skBuff, h *nlmsghdr, x *extAck) errno {
 	if k.has(nexthopStats) {
 		p = policy{nhaID: {typ: nlaU32}, nhaOpFlags: nhOpFlagsPolicy}
 	}
-	tb, err := nlmsgParse(h, nhmsgLen, p, strict, x)
+	tb, err := k.nhParse(h, p, nhOtherGet, x)
 	if err != 0 {
 		return err
 	}
@@ -247,10 +272,10 @@ func (k *Kernel) rtmDumpNexthop(skb *skBuff, cb *netlinkCallback) errno {
 	defer k.enter("rtm_dump_nexthop")()
 	p := policy{nhaOif: {typ: nlaU32}, nhaGroups: {typ: nlaFlag}, nhaMaster: {typ: nlaU32}, nhaFdb: {typ: nlaFlag}}
 	if k.has(nexthopStats) {
-		p = k.nhPolicy(nhaOpFlags, p)
-		p[nhaOpFlags] = nhOpFlagsPolicy
+		p = append(p, make(policy, nhaOpFlags-nhaFdb-1)...)
+		p = append(p, nhOpFlagsPolicy)
 	}
-	tb, err := nlmsgParse(cb.nlh, nhmsgLen, p, strict, cb.extack)
+	tb, err := k.nhParse(cb.nlh, p, nhOtherDump, cb.extack)
 	if err != 0 {
 		return err
 	}

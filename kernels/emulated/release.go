@@ -185,7 +185,8 @@ const (
 	tosIsDscp
 	routeNoNetBroadcast
 	routeSrcGone
-	routePrefixEarly
+	nexthopHostScope
+	nexthopPolicies
 	routeDumpErr
 	route6DumpErr
 	fibMatchTos
@@ -405,8 +406,10 @@ var quirks = [nQuirks]since{
 		"net/ipv4/fib_frontend.c fib_add_ifaddr: the lowest address of a subnet is no broadcast"},
 	routeSrcGone: {[]string{"6.7"},
 		"net/ipv4/fib_trie.c fib_table_flush: tells of routes whose source address is gone"},
-	routePrefixEarly: {[]string{"6.15"},
-		"net/ipv4/fib_frontend.c rtm_to_fib_config: looks at the prefix, before anything is looked for"},
+	nexthopHostScope: {[]string{"6.0"},
+		"net/ipv4/fib_semantics.c fib_check_nh_nongw: the scope of a nexthop without a gateway is that of the host"},
+	nexthopPolicies: {[]string{"5.12"},
+		"net/ipv4/nexthop.c rtm_nh_policy_new, rtm_nh_policy_get, rtm_nh_policy_dump: a policy for each request"},
 	routeDumpErr: {[]string{"6.9"},
 		"net/ipv4/fib_frontend.c inet_dump_fib: returns 0 at its end"},
 	route6DumpErr: {[]string{"6.10"},
