@@ -20,6 +20,13 @@ type booted struct {
 
 // next is a machine for the next case.
 func (p *player) next(ctx context.Context) (*session, Outcome) {
+	if s := p.t.kept; s != nil {
+		p.t.kept = nil
+		if !s.ended() {
+			return s, Outcome{}
+		}
+		p.end(s, true)
+	}
 	if p.ahead == nil {
 		return p.boot(ctx)
 	}

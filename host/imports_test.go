@@ -20,6 +20,7 @@ var layers = [][]string{
 	{"initramfs", "kernels"},
 	{"host/qemu", "host/uml"},
 	{"host"},
+	{"host/fuzz"},
 	{"vmtest"},
 	{"host/nlrig"},
 }

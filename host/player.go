@@ -68,7 +68,7 @@ func (p *player) setRest(i int, o Outcome) {
 }
 
 func (p *player) run(ctx context.Context) {
-	if err := p.t.prepare(ctx, Says{p.note, p.say, p.status}); err != nil {
+	if err := p.prepare(ctx); err != nil {
 		var skip *SkipError
 		if errors.As(err, &skip) {
 			p.setRest(0, Outcome{Verdict: Skip, Reason: skip.Reason})
@@ -88,7 +88,7 @@ func (p *player) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	if p.t.close != nil {
+	if p.t.close != nil && !p.Keep {
 		defer func() {
 			if err := p.t.close(); err != nil {
 				p.say("keep the warm image: " + err.Error())
@@ -113,6 +113,15 @@ func (p *player) run(ctx context.Context) {
 	}
 }
 
+func (p *player) prepare(ctx context.Context) error {
+	if p.t.prepared {
+		return nil
+	}
+	err := p.t.prepare(ctx, Says{p.note, p.say, p.status})
+	p.t.prepared = err == nil && p.Keep
+	return err
+}
+
 // isolated says that a case has a VM to itself.
 func (p *player) isolated() bool { return p.t.vm && p.Isolation == IsolateVM }
 
@@ -122,6 +131,10 @@ func (p *player) playFrom(ctx context.Context, s *session, i int) (next int) {
 	first, last, alive := i, -1, true // last is the case that was played last
 	ids := map[uint32]int{}           // the case of each that the guest knows
 	defer func() {
+		if alive && p.Keep && p.late(s, last) {
+			p.t.kept = s
+			return
+		}
 		if alive {
 			s.bye()
 			p.late(s, last)

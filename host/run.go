@@ -43,7 +43,10 @@ type Target struct {
 	// agent is the sum that hello must name.
 	agent func() string
 	// release is what uname -r must say, empty if it is not known.
-	release func() string
+	release  func() string
+	kept     *session // the machine of the Run before, nil for none
+	prepared bool     // and need not be again
+
 	// silent is what to think of when not a word comes from the kernel.
 	silent string
 }
@@ -63,6 +66,9 @@ type Runner struct {
 	CaseTimeout, BootTimeout time.Duration
 	// Isolation is what a case has to itself.
 	Isolation Isolation
+	// Keep has the machine of each target stay when a Run has ended, for the
+	// next Run on the same targets. End ends them.
+	Keep bool
 	// Timing has each column say where the time of its VMs went.
 	Timing bool
 	// Console is a directory where the console of each VM is kept; empty
@@ -146,6 +152,22 @@ func (r *Runner) Run(ctx context.Context, targets []Target, cases []*nlcase.Case
 	}
 	wg.Wait()
 	return columns
+}
+
+// End ends the machines that Keep has kept.
+func (r *Runner) End(targets []Target) error {
+	var errs *multierror.Error
+	for i := range targets {
+		t := &targets[i]
+		if t.kept != nil {
+			errs = multierror.Append(errs, t.kept.close())
+			t.kept = nil
+		}
+		if t.prepared && t.close != nil {
+			errs = multierror.Append(errs, t.close())
+		}
+	}
+	return errs.ErrorOrNil()
 }
 
 func (r *Runner) caseTimeout() time.Duration {
