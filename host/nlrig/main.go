@@ -31,6 +31,7 @@ const usage = `nlrig tells what Linux kernels do with netlink messages.
 	nlrig run     -agree [-k KERNELS] [CASE...]                how far nlrig's own model of each kernel agrees with it
 	nlrig diff    -k A,B CASE...                               what two kernels did differently
 	nlrig fuzz    -k A,B [-n SEQUENCES] [-seed N] [-o DIR]     find exchanges on which two kernels differ
+	nlrig flow    [-k emulated[@RELEASE]] CASE...              the kernel's functions that a case goes through
 	nlrig report  show|merge [-o FORMAT=FILE]... FILE.json...  tell reports again, several as one
 	nlrig report  schema                                       the JSON Schema of reports
 	nlrig cases   [-flow] [CASE...]                            list the cases, or what of the kernel they exercise
@@ -117,6 +118,8 @@ func dispatch(ctx context.Context, args []string) error {
 		return diff(ctx, args[1:])
 	case "fuzz":
 		return fuzzCommand(ctx, args[1:])
+	case "flow":
+		return flow(ctx, args[1:])
 	case "cases":
 		return listCases(args[1:])
 	case "kernels":
