@@ -363,6 +363,8 @@ func (n *Netns) Netns() (nlcase.Net, int, errno) {
 	other := &Netns{task: t, net: n.net.k.newNetns(t.user)}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	// The kernel begins anywhere: two namespaces do not have the same portids.
+	other.net.rover = firstRover - 4096*int32(len(n.more)+1)
 	n.more = append(n.more, other)
 	fd := firstFd + len(t.fds)
 	t.fds[fd] = other.net

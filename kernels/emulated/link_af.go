@@ -56,7 +56,7 @@ func (k *Kernel) ipv4DevconfDflt() []int32 {
 	return c[:]
 }
 
-// inet6DevconfDflt are the values that a link begins with, as they are told: times
+// ipv6DevconfDflt are the values that a link begins with, as they are told: times
 // are in milliseconds (net/ipv6/addrconf.c ipv6_devconf_dflt,
 // ipv6_store_devconf).
 func (k *Kernel) ipv6DevconfDflt() []int32 {

@@ -55,19 +55,19 @@ func (k *Kernel) rtnlFillIfinfo(skb *skBuff, d *netDevice, f *fillIfinfo) errno 
 	defer k.enter("rtnl_fill_ifinfo")()
 	head := ifinfomsg{family: pfUnspec, typ: d.typ, index: int32(d.index), flags: d.devGetFlags(), change: f.change}
 	p := skb.nlmsgPut(f.portid, f.seq, f.typ, f.flags, head.bytes())
-	early := k.has(propListFirst)
-	if f.tgtSet && !early {
+	namesFirst := k.has(linkNamesFirst)
+	if f.tgtSet && !namesFirst {
 		skb.nlaPutU32(iflaTargetNetnsid, uint32(f.tgtNetnsid))
 	}
 	skb.nlaPutString(iflaIfname, d.name)
-	if early {
+	if namesFirst {
 		d.fillPropList(skb)
-	}
-	if f.mask&rtextFilterNameOnly != 0 && k.has(linkNameOnly) {
-		return p.end()
-	}
-	if f.tgtSet && early {
-		skb.nlaPutU32(iflaTargetNetnsid, uint32(f.tgtNetnsid))
+		if f.mask&rtextFilterNameOnly != 0 {
+			return p.end()
+		}
+		if f.tgtSet {
+			skb.nlaPutU32(iflaTargetNetnsid, uint32(f.tgtNetnsid))
+		}
 	}
 	k.fillNumbers(skb, d)
 	if f.event != 0 {
@@ -112,7 +112,7 @@ func (k *Kernel) rtnlFillIfinfo(skb *skBuff, d *netDevice, f *fillIfinfo) errno 
 	if late {
 		skb.nlaPut(iflaMap, make([]byte, sizeofIfmap))
 	}
-	if !early {
+	if !namesFirst {
 		d.fillPropList(skb)
 	}
 	if k.has(linkDevlinkPort) {

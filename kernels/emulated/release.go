@@ -110,8 +110,7 @@ const (
 	linkPacingHorizon
 	linkNetnsImmutable
 	linkHeadroom
-	linkNameOnly
-	propListFirst
+	linkNamesFirst
 	linkEcho
 	dumpByIndex
 	dumpWithoutMaster
@@ -256,10 +255,8 @@ var quirks = [nQuirks]since{
 		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_NETNS_IMMUTABLE"},
 	linkHeadroom: {[]string{"6.18"},
 		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_HEADROOM and IFLA_TAILROOM"},
-	linkNameOnly: {[]string{"7.2"},
-		"net/core/rtnetlink.c rtnl_fill_ifinfo: RTEXT_FILTER_NAME_ONLY leaves out all but the names"},
-	propListFirst: {[]string{"7.2"},
-		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_PROP_LIST follows IFLA_IFNAME"},
+	linkNamesFirst: {[]string{"7.2"},
+		"net/core/rtnetlink.c rtnl_fill_ifinfo: IFLA_IFNAME and IFLA_PROP_LIST are first, and alone with RTEXT_FILTER_NAME_ONLY"},
 	linkEcho: {[]string{"6.2"},
 		"net/core/rtnetlink.c rtmsg_ifinfo_build_skb: a notification has the portid and seq of the request, and NLM_F_ECHO is honoured"},
 	dumpByIndex: {[]string{"6.10"},
