@@ -246,6 +246,9 @@ func (k *Kernel) brSetGsoLimits(b *netBridge) {
 // (net/bridge/br.c br_device_event).
 func (k *Kernel) brDeviceEvent(e netdevEvent, d *netDevice, x *extAck) errno {
 	if b := d.bridge(); b != nil && e == netdevRegister { // br_vlan_bridge_event
+		if k.has(fdbLocalAtInit) {
+			k.brFdbAddLocal(b, nil, d.addr, 0)
+		}
 		k.brVlanAdd(b, b.defaultPvid, vlanInfoPvid|vlanInfoUntagged|vlanInfoBrentry, x)
 	}
 	p := d.port

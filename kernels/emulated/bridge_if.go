@@ -95,8 +95,9 @@ func (k *Kernel) brAddIf(b *netBridge, d *netDevice, x *extAck) errno {
 	k.callNetdevice(netdevChangeupper, d, x)
 	b.ports = slices.Insert(b.ports, 0, p)
 	k.nbpUpdatePortCount(b)
-	if len(b.ports) == 1 { // it gets the features of its ports
-		k.callNetdevice(netdevFeatChange, b.dev, nil)
+	late := k.has(brFeaturesLate)
+	if !late {
+		k.brUpdateFeatures(b, 1)
 	}
 	k.brFdbInsert(b, p, d.addr, 0)
 	if !b.addrSet {
@@ -118,7 +119,19 @@ func (k *Kernel) brAddIf(b *netBridge, d *netDevice, x *extAck) errno {
 	}
 	k.brMtuAutoAdjust(b)
 	k.brSetGsoLimits(b)
+	if late {
+		k.brUpdateFeatures(b, 1)
+	}
 	return 0
+}
+
+// brUpdateFeatures tells that a bridge has got or lost features when the number of
+// its ports has become n: it has what they have (net/core/dev.c
+// netdev_update_features).
+func (k *Kernel) brUpdateFeatures(b *netBridge, n int) {
+	if len(b.ports) == n {
+		k.callNetdevice(netdevFeatChange, b.dev, nil)
+	}
 }
 
 // stackedOn says that a link is above another (net/core/dev.c
@@ -178,9 +191,7 @@ func (k *Kernel) brDelIf(b *netBridge, d *netDevice) errno {
 	if k.brStpRecalculateBridgeID(b) {
 		k.callNetdevice(netdevChangeaddr, b.dev, nil)
 	}
-	if len(b.ports) == 0 {
-		k.callNetdevice(netdevFeatChange, b.dev, nil)
-	}
+	k.brUpdateFeatures(b, 0)
 	return 0
 }
 

@@ -216,6 +216,8 @@ const (
 	boolMdbOffload
 	boolFdbLocalVlan
 	brAfSpecEmpty
+	fdbLocalAtInit
+	brFeaturesLate
 	nQuirks
 )
 
@@ -467,4 +469,8 @@ var quirks = [nQuirks]since{
 		"net/bridge/br.c br_boolopt_toggle: BR_BOOLOPT_FDB_LOCAL_VLAN_0"},
 	brAfSpecEmpty: {[]string{"5.15"},
 		"net/bridge/br_netlink.c br_fill_ifinfo: an IFLA_AF_SPEC without anything in it is left out"},
+	fdbLocalAtInit: {[]string{"5.15"},
+		"net/bridge/br.c br_device_event: a bridge's address is an entry without a VLAN too from the beginning"},
+	brFeaturesLate: {[]string{"7.0"},
+		"net/bridge/br_if.c br_add_if: the features are updated last"},
 }
