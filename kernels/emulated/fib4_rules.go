@@ -2,8 +2,10 @@ package emulated
 
 import "github.com/nlrig/nlrig/vmtest/nlmsg"
 
-// iptosTosMask is IPTOS_TOS_MASK.
-const iptosTosMask = 0x1e
+const (
+	iptosTosMask      = 0x1e    // IPTOS_TOS_MASK
+	ipv6FlowlabelMask = 0xfffff // IPV6_FLOWLABEL_MASK
+)
 
 // fib4RulesInit gives a namespace its IPv4 rules (net/ipv4/fib_rules.c
 // fib4_rules_init).
@@ -83,7 +85,12 @@ func (k *Kernel) fib6RuleConfigure(n *netns, r *fibRule, frh fibRuleHdr, tb attr
 			x.miss(nil, fraFlowlabelMask)
 			return nlmsg.EINVAL
 		}
-		if r.flowlabel, r.flowlabelMask = be32(label.data), be32(mask.data); r.flowlabel&^r.flowlabelMask != 0 {
+		r.flowlabel, r.flowlabelMask = be32(label.data), be32(mask.data)
+		if r.flowlabelMask&^ipv6FlowlabelMask != 0 {
+			x.setAttr(mask, "Invalid flow label mask")
+			return nlmsg.EINVAL
+		}
+		if r.flowlabel&^r.flowlabelMask != 0 {
 			x.set("Flow label and mask do not match")
 			return nlmsg.EINVAL
 		}

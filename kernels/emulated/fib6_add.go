@@ -50,7 +50,7 @@ func (k *Kernel) rtmIpv6Policy() policy {
 		rtaNhID:      {typ: nlaU32},
 	}
 	if k.rtaMax() == rtaFlowlabel {
-		p = append(p, nlaPolicy{typ: nlaBE32, check: validateMask, mask: 0xfffff})
+		p = append(p, nlaPolicy{typ: nlaBE32})
 	}
 	return p
 }

@@ -112,11 +112,8 @@ func (k *Kernel) ip6RouteMultipathAdd(n *netns, cfg *fib6Config, x *extAck) errn
 		rt.one.weight = weights[i]
 		routes = append(routes, rt)
 	}
-	// Those behind the first are added to it.
 	info := cfg.info
 	info.skipNotify = true
-	h := *info.h
-	info.h = &h
 	for i, rt := range routes {
 		if err := k.fib6Add(n, rt, info, x); err != 0 {
 			if i > 0 {
@@ -127,7 +124,10 @@ func (k *Kernel) ip6RouteMultipathAdd(n *netns, cfg *fib6Config, x *extAck) errn
 			}
 			return err
 		}
-		h.Flags = h.Flags&^(nlmExcl|nlmReplace) | nlmCreate
+		// Those behind the first are added to it. The request itself is changed, and is
+		// quoted so.
+		info.h.Flags = info.h.Flags&^(nlmExcl|nlmReplace) | nlmCreate
+		native.PutUint16(info.h.raw[6:], info.h.Flags)
 	}
 	k.ip6RouteMpathNotify(routes, cfg.info, told)
 	return 0

@@ -87,7 +87,7 @@ func (k *Kernel) rt6FillSource(skb *skBuff, rt *fib6Info, get *rt6Get) {
 // rt6_fill_node_nexthop).
 func rt6FillNodeNexthop(skb *skBuff, nh *nexthop) uint32 {
 	paths := nh.paths()
-	if len(paths) == 1 {
+	if !nh.isGroup {
 		return uint32(fibNexthopInfo(skb, paths[0], pfInet6, false))
 	}
 	mp := skb.nlaNestNoflag(rtaMultipath)
@@ -105,31 +105,35 @@ func (k *Kernel) inet6RtmValidGetrouteReq(skb *skBuff, h *nlmsghdr, x *extAck) (
 		return nil, nlmsg.EINVAL
 	}
 	if len(h.payload()) < rtmsgLen {
-		return invalid("Invalid header for get route request")
+		return invalid("ipv6: Invalid header for get route request")
 	}
 	if !netlinkStrictGetCheck(skb) {
 		return nlmsgParse(h, rtmsgLen, k.rtmIpv6Policy(), liberal, x)
 	}
 	m := parseRtmsg(h.payload())
 	if m.srcLen != 0 && m.srcLen != 128 || m.dstLen != 0 && m.dstLen != 128 || m.table != 0 || m.protocol != 0 || m.scope != 0 || m.typ != 0 {
-		return invalid("Invalid values in header for get route request")
+		return invalid("ipv6: Invalid values in header for get route request")
 	}
 	if m.flags&^rtmFibMatch != 0 {
-		return invalid("Invalid flags for get route request")
+		return invalid("ipv6: Invalid flags for get route request")
 	}
 	tb, err := nlmsgParse(h, rtmsgLen, k.rtmIpv6Policy(), deprecatedStrict, x)
 	if err != 0 {
 		return nil, err
 	}
+	if a := tb.get(rtaFlowlabel); a != nil && be32(a.data)&^ipv6FlowlabelMask != 0 {
+		x.setAttr(a, "Invalid flow label")
+		return nil, nlmsg.EINVAL
+	}
 	if tb[rtaSrc] != nil && m.srcLen == 0 || tb[rtaDst] != nil && m.dstLen == 0 {
-		return invalid("rtm_src_len and rtm_dst_len must be 128 for IPv6")
+		return invalid("ipv6: rtm_src_len and rtm_dst_len must be 128 for IPv6")
 	}
 	for i, a := range tb {
 		switch i {
 		case rtaSrc, rtaDst, rtaIif, rtaOif, rtaMark, rtaUID, rtaSport, rtaDport, rtaIPProto, rtaFlowlabel:
 		default:
 			if a != nil {
-				return invalid("Unsupported attribute in get route request")
+				return invalid("ipv6: Unsupported attribute in get route request")
 			}
 		}
 	}
@@ -217,30 +221,27 @@ func (k *Kernel) inet6DumpFib(skb *skBuff, cb *netlinkCallback) errno {
 		}
 		if cb.args[0] == 0 {
 			if err := k.fib6DumpTable(t, skb, cb, f); err != 0 {
-				return k.fib6DumpEnd(skb, cb, err)
+				return fib6DumpEnd(skb, err)
 			}
 			cb.args[0] = 1
 		}
-		return k.fib6DumpEnd(skb, cb, 0)
+		return fib6DumpEnd(skb, 0)
 	}
 	cb.net.fib6GetTable(rtTableMain)
 	order := &cb.net.state.fib6.order
 	for ; cb.args[0] < fibTableHashsz; cb.args[0], cb.args[1] = cb.args[0]+1, 0 {
 		for bucket := order[cb.args[0]]; cb.args[1] < len(bucket); cb.args[1]++ {
 			if err := k.fib6DumpTable(bucket[cb.args[1]], skb, cb, f); err != 0 {
-				return k.fib6DumpEnd(skb, cb, err)
+				return fib6DumpEnd(skb, err)
 			}
 			cb.args[2], cb.args[3] = 0, 0
 		}
 	}
-	return k.fib6DumpEnd(skb, cb, 0)
+	return fib6DumpEnd(skb, 0)
 }
 
 // fib6DumpEnd is what the dump returns.
-func (k *Kernel) fib6DumpEnd(skb *skBuff, cb *netlinkCallback, err errno) errno {
-	if k.has(route6DumpErr) {
-		return err
-	}
+func fib6DumpEnd(skb *skBuff, err errno) errno {
 	if len(skb.data) > 0 {
 		return dumpMore
 	}

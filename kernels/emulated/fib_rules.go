@@ -181,8 +181,7 @@ func (k *Kernel) fibRulePolicy() policy {
 		p = append(p, nlaPolicy{typ: nlaU8, check: validateMax, max: 63})
 	}
 	if k.has(ruleFlowlabel) {
-		label := nlaPolicy{typ: nlaBE32, check: validateMask, mask: 0xfffff}
-		p = append(p, label, label)
+		p = append(p, nlaPolicy{typ: nlaBE32}, nlaPolicy{typ: nlaBE32})
 	}
 	if k.has(ruleMasks) {
 		p = append(p, nlaPolicy{typ: nlaU16}, nlaPolicy{typ: nlaU16}, nlaPolicy{typ: nlaU8, check: validateMask, mask: 63})

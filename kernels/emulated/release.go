@@ -187,7 +187,6 @@ const (
 	nexthopHostScope
 	nexthopPolicies
 	routeDumpErr
-	route6DumpErr
 	fibMatchTos
 	tcpUsecTs
 	nexthopResilient
@@ -393,7 +392,7 @@ var quirks = [nQuirks]since{
 		"include/uapi/linux/rtnetlink.h RTNLGRP_STATS: three more groups"},
 	ruleDumpErr: {[]string{"6.10"},
 		"net/core/fib_rules.c fib_nl_dumprule: returns 0 at its end, and the NLMSG_DONE is in the last datagram"},
-	ruleDscp: {[]string{"6.13"},
+	ruleDscp: {[]string{"6.12"},
 		"net/core/fib_rules.c fib_rule_policy: FRA_DSCP"},
 	ruleFlowlabel: {[]string{"6.14"},
 		"net/core/fib_rules.c fib_rule_policy, net/ipv6/route.c rtm_ipv6_policy: FRA_FLOWLABEL, RTA_FLOWLABEL"},
@@ -411,8 +410,6 @@ var quirks = [nQuirks]since{
 		"net/ipv4/nexthop.c rtm_nh_policy_new, rtm_nh_policy_get, rtm_nh_policy_dump: a policy for each request"},
 	routeDumpErr: {[]string{"6.9"},
 		"net/ipv4/fib_frontend.c inet_dump_fib: returns 0 at its end"},
-	route6DumpErr: {[]string{"6.10"},
-		"net/ipv6/ip6_fib.c inet6_dump_fib: returns 0 at its end"},
 	fibMatchTos: {[]string{"6.11"},
 		"net/ipv4/route.c inet_rtm_getroute: RTM_F_FIB_MATCH gives the TOS of the route"},
 	tcpUsecTs: {[]string{"6.7"},
