@@ -278,7 +278,7 @@ func (k *Kernel) addrconfIfdown(d *netDevice, unregister bool) {
 		i.dead = true
 		d.in6Dev = nil
 	} else {
-		i.ifFlags &^= ifReady
+		i.ifFlags &^= ifRsSent | ifReady
 	}
 	for len(i.addrList) > 0 {
 		ifp := i.addrList[0]
@@ -337,7 +337,21 @@ func (k *Kernel) addrconfDadBegin(ifp *inet6Ifaddr) {
 		i.dev.net.state.inet6.devconfAll[ipv6AcceptDad] < 1 && i.cnf[ipv6AcceptDad] < 1
 	if noDad || ifp.flags&ifaFTentative == 0 || ifp.flags&ifaFNodad != 0 {
 		ifp.flags &^= ifaFTentative | ifaFOptimistic | ifaFDadfailed
-		k.ipv6IfaNotify(rtmNewaddr, ifp) // addrconf_dad_completed
+		k.addrconfDadCompleted(ifp)
+	}
+}
+
+// addrconfDadCompleted has a link use an address. The first link-local one asks for
+// routers, of which there are none (net/ipv6/addrconf.c addrconf_dad_completed).
+func (k *Kernel) addrconfDadCompleted(ifp *inet6Ifaddr) {
+	defer k.enter("addrconf_dad_completed")()
+	k.ipv6IfaNotify(rtmNewaddr, ifp)
+	i := ifp.idev
+	lonely := !slices.ContainsFunc(i.addrList, func(o *inet6Ifaddr) bool {
+		return o != ifp && o.scope == ifaLink && o.flags&(ifaFPermanent|ifaFTentative|ifaFOptimistic|ifaFDadfailed) == ifaFPermanent
+	})
+	if ifp.scope == ifaLink && lonely && i.dev.flags&iffLoopback == 0 {
+		i.ifFlags |= ifRsSent
 	}
 }
 

@@ -91,7 +91,7 @@ func (k *Kernel) inetdevInit(d *netDevice) errno {
 		return nlmsg.EINVAL
 	}
 	in := &inDevice{dev: d, cnf: slices.Clone(d.net.state.inet.devconfDflt)}
-	k.inetNetconfNotifyDevconf(d.net, rtmNewnetconf, d.index, in.cnf)
+	k.inetNetconfNotifyDevconf(d.net, rtmNewnetconf, d.index, 0, in.cnf)
 	if d.flags&iffUp != 0 {
 		k.ipMcUp(in)
 	}
@@ -112,7 +112,7 @@ func (k *Kernel) inetdevDestroy(in *inDevice) {
 		k.inetDelIfa(in, 0, nil, 0)
 	}
 	in.dev.inDev = nil
-	k.inetNetconfNotifyDevconf(in.dev.net, rtmDelnetconf, in.dev.index, nil)
+	k.inetNetconfNotifyDevconf(in.dev.net, rtmDelnetconf, in.dev.index, 0, nil)
 }
 
 // inetdevValidMtu is include/linux/inetdevice.h inetdev_valid_mtu.
@@ -158,9 +158,9 @@ func (k *Kernel) inetdevEvent(e netdevEvent, d *netDevice, x *extAck) errno {
 		k.inetdevDestroy(in)
 	case netdevChangename:
 		k.inetdevChangename(d, in)
-		k.inetNetconfNotifyDevconf(d.net, rtmDelnetconf, d.index, nil)
+		k.inetNetconfNotifyDevconf(d.net, rtmDelnetconf, d.index, 0, nil)
 		if sysctlDevNameIsAllowed(d.name) {
-			k.inetNetconfNotifyDevconf(d.net, rtmNewnetconf, d.index, in.cnf)
+			k.inetNetconfNotifyDevconf(d.net, rtmNewnetconf, d.index, 0, in.cnf)
 		}
 	}
 	return 0

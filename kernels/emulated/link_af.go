@@ -151,8 +151,10 @@ const (
 // rtnlAfInit is what IPv4 and IPv6 register for IFLA_AF_SPEC (net/ipv4/devinet.c
 // devinet_init, net/ipv6/addrconf.c addrconf_init).
 func (k *Kernel) rtnlAfInit() {
-	k.rtnlAfRegister(&rtnlAfOps{family: pfInet, fillLink: k.inetFillLinkAf, size: k.inetGetLinkAfSize})
-	k.rtnlAfRegister(&rtnlAfOps{family: pfInet6, fillLink: k.inet6FillLinkAf, size: k.inet6GetLinkAfSize})
+	k.rtnlAfRegister(&rtnlAfOps{family: pfInet, fillLink: k.inetFillLinkAf, size: k.inetGetLinkAfSize,
+		validate: k.inetValidateLinkAf, set: k.inetSetLinkAf})
+	k.rtnlAfRegister(&rtnlAfOps{family: pfInet6, fillLink: k.inet6FillLinkAf, size: k.inet6GetLinkAfSize,
+		validate: k.inet6ValidateLinkAf, set: k.inet6SetLinkAf})
 }
 
 // inetFillLinkAf is net/ipv4/devinet.c inet_fill_link_af.

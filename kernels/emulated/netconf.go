@@ -102,37 +102,41 @@ func (k *Kernel) devconfPolicy(known ...int) policy {
 	return p
 }
 
-// fill puts a message: the index, and the values if there are any
-// (inet_netconf_fill_devconf, inet6_netconf_fill_devconf).
-func (c *netconf) fill(skb *skBuff, index int, cnf []int32, portid, seq uint32, event, flags uint16) errno {
+// fill puts a message: the index, and of the values that of an attribute, or all with
+// 0 (inet_netconf_fill_devconf, inet6_netconf_fill_devconf).
+func (c *netconf) fill(skb *skBuff, index, attr int, cnf []int32, portid, seq uint32, event, flags uint16) errno {
 	p := skb.nlmsgPut(portid, seq, event, flags, []byte{c.family})
 	skb.nlaPutU32(netconfaIfindex, uint32(index))
 	if cnf != nil {
 		for _, v := range c.values {
+			if attr != 0 && v.attr != attr {
+				continue
+			}
 			skb.nlaPutU32(uint16(v.attr), uint32(cnf[v.index]))
 		}
 	}
 	return p.end()
 }
 
-// notify tells the group of a link's values, or that it is gone.
-func (k *Kernel) notifyNetconf(c *netconf, n *netns, event uint16, index int, cnf []int32) {
+// notifyNetconf tells the group of a link's values, or of that of an attribute, or
+// that it is gone.
+func (k *Kernel) notifyNetconf(c *netconf, n *netns, event uint16, index, attr int, cnf []int32) {
 	skb := nlmsgNew(4 + 8 + 8*len(c.values))
-	c.fill(skb, index, cnf, 0, 0, event, 0)
+	c.fill(skb, index, attr, cnf, 0, 0, event, 0)
 	k.rtnlNotify(skb, n, 0, c.group, nil)
 }
 
-// inetNetconfNotifyDevconf is net/ipv4/devinet.c inet_netconf_notify_devconf. Only
-// all values are ever told, or none.
-func (k *Kernel) inetNetconfNotifyDevconf(n *netns, event uint16, index int, cnf []int32) {
+// inetNetconfNotifyDevconf is net/ipv4/devinet.c inet_netconf_notify_devconf.
+func (k *Kernel) inetNetconfNotifyDevconf(n *netns, event uint16, index, attr int, cnf []int32) {
 	defer k.enter("inet_netconf_notify_devconf")()
-	k.notifyNetconf(k.netconf4, n, event, index, cnf)
+	k.notifyNetconf(k.netconf4, n, event, index, attr, cnf)
 }
 
-// inet6NetconfNotifyDevconf is net/ipv6/addrconf.c inet6_netconf_notify_devconf.
+// inet6NetconfNotifyDevconf is net/ipv6/addrconf.c inet6_netconf_notify_devconf. Only
+// all values are ever told, or none.
 func (k *Kernel) inet6NetconfNotifyDevconf(n *netns, event uint16, index int, cnf []int32) {
 	defer k.enter("inet6_netconf_notify_devconf")()
-	k.notifyNetconf(k.netconf6, n, event, index, cnf)
+	k.notifyNetconf(k.netconf6, n, event, index, 0, cnf)
 }
 
 // inetNetconfGetDevconf is net/ipv4/devinet.c inet_netconf_get_devconf.
@@ -172,7 +176,7 @@ func (k *Kernel) getNetconf(c *netconf, in *skBuff, h *nlmsghdr, x *extAck) errn
 		return c.missing
 	}
 	skb := nlmsgNew(4 + 8 + 8*len(c.values))
-	c.fill(skb, index, cnf, in.portid, h.Seq, rtmNewnetconf, 0)
+	c.fill(skb, index, 0, cnf, in.portid, h.Seq, rtmNewnetconf, 0)
 	return k.rtnlUnicast(skb, n, in.portid)
 }
 
@@ -222,7 +226,7 @@ func (k *Kernel) dumpNetconf(c *netconf, skb *skBuff, cb *netlinkCallback) errno
 func (c *netconf) dump(k *Kernel, skb *skBuff, cb *netlinkCallback) errno {
 	n := cb.net
 	put := func(index int, cnf []int32) errno {
-		return c.fill(skb, index, cnf, cb.skb.portid, cb.nlh.Seq, rtmNewnetconf, nlmMulti)
+		return c.fill(skb, index, 0, cnf, cb.skb.portid, cb.nlh.Seq, rtmNewnetconf, nlmMulti)
 	}
 	for _, d := range k.dumpOrder(n, cb.args[0]) {
 		if cnf := c.dev(d); cnf != nil {

@@ -217,6 +217,11 @@ const (
 	brAfSpecEmpty
 	fdbLocalAtInit
 	brFeaturesLate
+	validateLinkAfExtAck
+	inet6RaMtu
+	iftokenExtAck
+	inetDevconfPolicy
+	inetConfNotNested
 	nQuirks
 )
 
@@ -470,4 +475,14 @@ var quirks = [nQuirks]since{
 		"net/bridge/br.c br_device_event: a bridge's address is an entry without a VLAN too from the beginning"},
 	brFeaturesLate: {[]string{"7.0"},
 		"net/bridge/br_if.c br_add_if: the features are updated last"},
+	validateLinkAfExtAck: {[]string{"5.15"},
+		"net/ipv4/devinet.c inet_validate_link_af, net/ipv6/addrconf.c inet6_validate_link_af: errors of attributes have texts"},
+	inet6RaMtu: {[]string{"5.15"},
+		"net/ipv6/addrconf.c inet6_af_policy: IFLA_INET6_RA_MTU is refused"},
+	iftokenExtAck: {[]string{"5.13"},
+		"net/ipv6/addrconf.c inet6_set_iftoken: errors have texts"},
+	inetDevconfPolicy: {[]string{"7.1"},
+		"net/ipv4/devinet.c inet_validate_link_af, inet_set_link_af: the values have a policy, and changes are told"},
+	inetConfNotNested: {[]string{"7.2.9", "7.3"},
+		"net/ipv4/devinet.c inet_validate_link_af: IFLA_INET_CONF does without NLA_F_NESTED again"},
 }
