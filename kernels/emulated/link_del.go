@@ -24,6 +24,9 @@ func (k *Kernel) rtnlDellink(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 	case index > 0:
 		d = n.devGetByIndex(int(index))
 	case tb.get(iflaIfname) != nil || tb.get(iflaAltIfname) != nil:
+		if !k.has(dellinkTarget) {
+			n = skb.sk.net
+		}
 		d = n.rtnlDevGet(tb)
 	case tb.get(iflaGroup) != nil:
 		return k.rtnlGroupDellink(n, tb[iflaGroup].u32())

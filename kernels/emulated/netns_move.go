@@ -36,6 +36,9 @@ func (k *Kernel) devChangeNetNamespace(d *netDevice, n *netns, pattern string, i
 			return err
 		}
 		name = got
+		if !k.has(moveNamesLate) {
+			d.name = name
+		}
 	}
 	for _, alt := range d.altnames {
 		if n.netdevNameInUse(alt) {

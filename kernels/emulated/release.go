@@ -152,6 +152,8 @@ const (
 	dellinkAltname
 	masterFirst
 	moveSays
+	moveNamesLate
+	dellinkTarget
 	vlanDownByFlags
 	genlSplitOps
 	genlDumpDone
@@ -331,6 +333,10 @@ var quirks = [nQuirks]since{
 		"net/core/rtnetlink.c rtnl_dellink: ENODEV for an alternative name that nobody has"},
 	masterFirst: {[]string{"6.2"},
 		"net/core/rtnetlink.c do_setlink: IFLA_MASTER before the flags"},
+	moveNamesLate: {[]string{"5.15.137", "6.1.60", "6.5.9", "6.6"},
+		"net/core/dev.c __dev_change_net_namespace: RTM_DELLINK has the name that the link had"},
+	dellinkTarget: {[]string{"5.18"},
+		"net/core/rtnetlink.c rtnl_dellink: a name is one of the namespace of IFLA_TARGET_NETNSID"},
 	moveSays: {[]string{"6.12"},
 		"net/core/dev.c __dev_change_net_namespace: words for what is wrong"},
 	vlanDownByFlags: {[]string{"7.2"},

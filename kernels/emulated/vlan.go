@@ -30,6 +30,8 @@ const (
 	vlanVidMax = 4095 // VLAN_VID_MASK
 	vlanHlen   = 4
 	maxNestDev = 8 // MAX_NEST_DEV
+
+	emlink errno = 31 // EMLINK
 )
 
 // vlan is what a link has of its VLAN (include/linux/if_vlan.h struct
@@ -191,7 +193,11 @@ func (k *Kernel) registerVlanDev(d *netDevice, v *vlan) errno {
 	if err := k.registerNetdevice(d); err != 0 {
 		return err
 	}
-	if err := k.netdevUpperDevLink(v.real); err != 0 {
+	err := emlink
+	if v.real.lowerLevel() < maxNestDev {
+		err = k.netdevUpperDevLink(v.real)
+	}
+	if err != 0 {
 		k.unregisterNetdevice(d)
 		return err
 	}
@@ -203,6 +209,20 @@ func (k *Kernel) registerVlanDev(d *netDevice, v *vlan) errno {
 		return int(v.proto)<<16 | int(v.id) - (int(w.proto)<<16 | int(w.id))
 	})
 	return 0
+}
+
+// lowerLevel is how many links are below one, and it (include/linux/netdevice.h
+// struct net_device lower_level).
+func (d *netDevice) lowerLevel() int {
+	n := 1
+	for {
+		v, ok := d.priv.(*vlan)
+		if !ok {
+			return n
+		}
+		d = v.real
+		n++
+	}
 }
 
 // netdevUpperDevLink tells that a link has come to be below another, or no longer
