@@ -90,10 +90,12 @@ type Socket struct {
 	sndbuf    int
 	err       errno // sk_err: the next call's
 	congested bool  // NETLINK_S_CONGESTED
+	drops     int   // sk_drops
 	queue     []*skBuff
 	filter    *bpf.VM
 	locked    bool             // SOCK_FILTER_LOCKED
 	timeo     [2]time.Duration // SO_RCVTIMEO and SO_SNDTIMEO
+	numbers   map[int]uint32   // of sockNumbers, those that were set
 	room      waitQueue        // there may be room: nlk->wait
 	ready     waitQueue        // there may be something to read: sk_sleep
 
@@ -125,14 +127,6 @@ func (q *waitQueue) wake() {
 		q.c = nil
 	}
 }
-
-// Defaults of a socket's buffers, which sysctl net.core has, and their bounds.
-const (
-	defaultBuf = 212992
-	maxBuf     = 212992
-	minRcvbuf  = 2048 + skbSize
-	minSndbuf  = 2 * minRcvbuf
-)
 
 // netlinkCreate is socket(2) (net/netlink/af_netlink.c netlink_create).
 func (k *Kernel) netlinkCreate(n *netns, t *task, typ, proto int) (*Socket, errno) {

@@ -166,6 +166,9 @@ const (
 	qdiscDumpByLink
 	qdiscMustMatch
 	qdiscIngressFreed
+	bufMax4M
+	reuseportInet
+	listenAllNsidTold
 	addrProto
 	addrExtAck
 	inetValidateFirst
@@ -375,6 +378,12 @@ var quirks = [nQuirks]since{
 		"net/sched/sch_api.c tc_modify_qdisc, tc_get_qdisc: an ext ack says what is wrong with the kind"},
 	qdiscIngressFreed: {[]string{"6.1"},
 		"net/sched/sch_api.c qdisc_graft: a discipline of what arrives is told of without its last reference"},
+	bufMax4M: {[]string{"6.18"},
+		"net/core/sock.c sysctl_rmem_max, sysctl_wmem_max: 4 MiB"},
+	reuseportInet: {[]string{"6.1"},
+		"net/core/sock.c sk_setsockopt: SO_REUSEPORT is for sockets of the Internet"},
+	listenAllNsidTold: {[]string{"6.6"},
+		"net/netlink/af_netlink.c netlink_getsockopt: NETLINK_LISTEN_ALL_NSID"},
 	addrProto: {[]string{"5.18"},
 		"net/ipv4/devinet.c inet_fill_ifaddr, net/ipv6/addrconf.c inet6_fill_ifaddr: IFA_PROTO"},
 	addrExtAck: {[]string{"6.6"},

@@ -1,8 +1,6 @@
 package emulated
 
 import (
-	"time"
-
 	"github.com/nlrig/nlrig/vmtest/nlcase"
 	"github.com/nlrig/nlrig/vmtest/nlmsg"
 )
@@ -19,24 +17,6 @@ const (
 	netlinkCapAck          = 10
 	netlinkExtAck          = 11
 	netlinkGetStrictChk    = 12
-)
-
-// Options of SOL_SOCKET (include/uapi/asm-generic/socket.h).
-const (
-	soType         = 3
-	soError        = 4
-	soSndbuf       = 7
-	soRcvbuf       = 8
-	soPasscred     = 16
-	soRcvtimeo     = 20
-	soSndtimeo     = 21
-	soAttachFilter = 26
-	soDetachFilter = 27
-	soSndbufforce  = 32
-	soRcvbufforce  = 33
-	soProtocol     = 38
-	soDomain       = 39
-	soLockFilter   = 44
 )
 
 // netlinkOptions are those that are a flag of the socket.
@@ -151,14 +131,17 @@ func (sk *Socket) netlinkGetsockopt(opt, size int) ([]byte, errno) {
 	if opt == netlinkListMemberships {
 		sk.k.nlTable.RLock()
 		defer sk.k.nlTable.RUnlock()
-		var b []byte
-		for i := 0; i*32 < int(sk.k.protocols[sk.proto].groups) && sk.groups != nil; i++ {
-			b = native.AppendUint32(b, uint32(sk.groups[i/2]>>(32*(i%2))))
+		if sk.groups == nil {
+			return nil, 0
+		}
+		b := make([]byte, (sk.k.protocols[sk.proto].groups+31)/32*4)
+		for i := 0; i+4 <= min(len(b), size); i += 4 {
+			native.PutUint32(b[i:], uint32(sk.groups[i/8]>>(i%8*8)))
 		}
 		return b[:min(len(b), size)], 0
 	}
 	flag, ok := netlinkOptions[opt]
-	if !ok {
+	if !ok || opt == netlinkListenAllNsid && !sk.has(listenAllNsidTold) {
 		return nil, nlmsg.ENOPROTOOPT
 	}
 	if size < 4 {
@@ -171,124 +154,6 @@ func (sk *Socket) netlinkGetsockopt(opt, size int) ([]byte, errno) {
 		n = 1
 	}
 	return native.AppendUint32(nil, n), 0
-}
-
-// sockSetsockopt is net/core/sock.c sock_setsockopt, as far as netlink sockets are
-// concerned.
-func (sk *Socket) sockSetsockopt(opt int, value []byte) errno {
-	if opt == soDetachFilter {
-		return sk.detachFilter()
-	}
-	if opt == soRcvtimeo || opt == soSndtimeo {
-		return sk.setTimeout(opt, value)
-	}
-	if len(value) < 4 {
-		return nlmsg.EINVAL
-	}
-	n := int(int32(native.Uint32(value)))
-	sk.mu.Lock()
-	defer sk.mu.Unlock()
-	switch opt {
-	case soSndbufforce, soRcvbufforce:
-		if !sk.task.nsCapable(sk.k.init.user) {
-			return nlmsg.EPERM
-		}
-		n = max(n, 0)
-	case soSndbuf, soRcvbuf:
-		n = int(min(uint32(n), maxBuf))
-	}
-	switch opt {
-	case soSndbuf, soSndbufforce:
-		sk.sndbuf = max(min(n, 1<<30)*2, minSndbuf)
-	case soRcvbuf, soRcvbufforce:
-		sk.rcvbuf = max(min(n, 1<<30)*2, minRcvbuf)
-	case soPasscred:
-		sk.flags &^= flagPasscred
-		if n != 0 {
-			sk.flags |= flagPasscred
-		}
-	case soLockFilter:
-		if sk.locked && n == 0 {
-			return nlmsg.EPERM
-		}
-		sk.locked = n != 0
-	case soType, soProtocol, soDomain, soError:
-		return nlmsg.ENOPROTOOPT
-	default:
-		return nlmsg.ENOPROTOOPT
-	}
-	return 0
-}
-
-// jiffy is what timeouts are counted in: CONFIG_HZ is 250.
-const jiffy = time.Second / 250
-
-// setTimeout takes a struct timeval of two 64-bit numbers; 0 is for ever
-// (net/core/sock.c sock_set_timeout).
-func (sk *Socket) setTimeout(opt int, value []byte) errno {
-	if len(value) < 16 {
-		return nlmsg.EINVAL
-	}
-	sec, usec := int64(native.Uint64(value)), int64(native.Uint64(value[8:]))
-	if usec < 0 || usec >= 1e6 {
-		return nlmsg.EDOM
-	}
-	timeo := forever
-	switch {
-	case sec < 0:
-		timeo = 0
-	case (sec != 0 || usec != 0) && sec < int64(forever/time.Second)-1:
-		timeo = time.Duration(sec)*time.Second + (time.Duration(usec)*time.Microsecond+jiffy-1)/jiffy*jiffy
-	}
-	sk.mu.Lock()
-	sk.timeo[opt-soRcvtimeo] = timeo
-	sk.mu.Unlock()
-	return 0
-}
-
-// timeval is a timeout as it is told (net/core/sock.c sock_get_timeout).
-func timeval(timeo time.Duration) []byte {
-	if timeo == forever {
-		timeo = 0
-	}
-	b := native.AppendUint64(nil, uint64(timeo/time.Second))
-	return native.AppendUint64(b, uint64(timeo%time.Second/time.Microsecond))
-}
-
-// sockGetsockopt is net/core/sock.c sock_getsockopt.
-func (sk *Socket) sockGetsockopt(opt, size int) ([]byte, errno) {
-	sk.mu.Lock()
-	defer sk.mu.Unlock()
-	n := 0
-	switch opt {
-	case soType:
-		n = sk.typ
-	case soError:
-		n, sk.err = int(sk.err), 0
-	case soSndbuf:
-		n = sk.sndbuf
-	case soRcvbuf:
-		n = sk.rcvbuf
-	case soPasscred:
-		if sk.flags&flagPasscred != 0 {
-			n = 1
-		}
-	case soProtocol:
-		n = sk.proto
-	case soDomain:
-		n = afNetlink
-	case soLockFilter:
-		if sk.locked {
-			n = 1
-		}
-	case soRcvtimeo, soSndtimeo:
-		b := timeval(sk.timeo[opt-soRcvtimeo])
-		return b[:min(size, len(b))], 0
-	default:
-		return nil, nlmsg.ENOPROTOOPT
-	}
-	b := native.AppendUint32(nil, uint32(n))
-	return b[:min(size, 4)], 0
 }
 
 // Filter is SO_ATTACH_FILTER, or SO_DETACH_FILTER without a program

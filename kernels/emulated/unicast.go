@@ -265,6 +265,7 @@ func (k *Kernel) netlinkSendskb(sk *Socket, skb *skBuff) int {
 // (net/netlink/af_netlink.c netlink_overrun).
 func (sk *Socket) netlinkOverrun() {
 	defer sk.k.enter("netlink_overrun")()
+	sk.drops++
 	if sk.flags&flagNoEnobufs == 0 && !sk.congested {
 		sk.congested = true
 		sk.err = nlmsg.ENOBUFS
