@@ -18,7 +18,12 @@ const (
 )
 
 // rtextFilterBridge is what of IFLA_EXT_MASK a bridge answers.
-const rtextFilterBridge = rtextFilterBrvlan | rtextFilterBrvlanC | rtextFilterMrp | rtextFilterCfmConfig | rtextFilterCfmStatus
+func (k *Kernel) rtextFilterBridge() uint32 {
+	if !k.has(bridgeCfm) {
+		return rtextFilterBrvlan | rtextFilterBrvlanC | rtextFilterMrp
+	}
+	return rtextFilterBrvlan | rtextFilterBrvlanC | rtextFilterMrp | rtextFilterCfmConfig | rtextFilterCfmStatus
+}
 
 // brFillIfinfo puts a message of a port, or of a bridge if p is nil
 // (net/bridge/br_netlink.c br_fill_ifinfo).
@@ -63,7 +68,7 @@ func (k *Kernel) brFillIfinfo(skb *skBuff, b *netBridge, p *bridgePort, portid, 
 		} else {
 			af.end()
 		}
-	} else if mask&rtextFilterBridge != 0 && !k.has(brAfSpecEmpty) {
+	} else if mask&k.rtextFilterBridge() != 0 && !k.has(brAfSpecEmpty) {
 		skb.nlaNestNoflag(iflaAfSpec).end()
 	}
 	return m.end()
@@ -112,7 +117,7 @@ func (k *Kernel) brIfinfoNotify(typ uint16, b *netBridge, p *bridgePort) {
 // brSetlink is net/bridge/br_netlink.c br_setlink.
 func (k *Kernel) brSetlink(d *netDevice, h *nlmsghdr, x *extAck) errno {
 	defer k.enter("br_setlink")()
-	protinfo, afspec := findAttr(h, iflaProtinfo), findAttr(h, iflaAfSpec)
+	protinfo, afspec := nlmsgFindAttr(h, sizeofIfinfo, iflaProtinfo), nlmsgFindAttr(h, sizeofIfinfo, iflaAfSpec)
 	if protinfo == nil && afspec == nil {
 		return 0
 	}
@@ -151,7 +156,7 @@ func (k *Kernel) brSetlink(d *netDevice, h *nlmsghdr, x *extAck) errno {
 // brDellink is net/bridge/br_netlink.c br_dellink.
 func (k *Kernel) brDellink(d *netDevice, h *nlmsghdr) errno {
 	defer k.enter("br_dellink")()
-	afspec := findAttr(h, iflaAfSpec)
+	afspec := nlmsgFindAttr(h, sizeofIfinfo, iflaAfSpec)
 	if afspec == nil {
 		return 0
 	}
@@ -167,16 +172,13 @@ func (k *Kernel) brDellink(d *netDevice, h *nlmsghdr) errno {
 	return err
 }
 
-// findAttr is the first attribute of a type behind an ifinfomsg.
-func findAttr(h *nlmsghdr, typ uint16) *nlattr { return nlaFind(h.attrs(sizeofIfinfo), typ) }
-
 // brAfspec is net/bridge/br_netlink.c br_afspec.
 func (k *Kernel) brAfspec(b *netBridge, p *bridgePort, spec *nlattr, cmd int, changed *bool, x *extAck) errno {
 	if p != nil {
 		b = p.br
 	}
 	var last *bridgeVlanInfo
-	_, err := eachAttr(spec.data, 0, func(a *nlattr) errno {
+	_, err := eachAttr(spec.data, spec.off+4, func(a *nlattr) errno {
 		switch a.kind() {
 		case iflaBridgeVlanTunnelInfo:
 			if p == nil || p.flags&brVlanTunnel == 0 {
@@ -196,9 +198,44 @@ func (k *Kernel) brAfspec(b *netBridge, p *bridgePort, spec *nlattr, cmd int, ch
 			case cmd != rtmSetlink:
 				x.set("MST states can only be set through RTM_SETLINK")
 				return nlmsg.EINVAL
+			default:
+				return brMstProcess(p, a, x)
 			}
 		}
 		return 0
+	})
+	return err
+}
+
+// brMstPolicy is net/bridge/br_mst.c br_mst_nl_policy.
+var brMstPolicy = policy{
+	1: {typ: nlaU16, check: validateRange, min: 1, max: vlanVidMask - 1},
+	2: {typ: nlaU8, check: validateRange, max: brStateBlocking},
+}
+
+// brMstProcess is net/bridge/br_mst.c br_mst_process. No VLAN is in any other spanning
+// tree than the first, which has no state of its own to be set.
+func brMstProcess(p *bridgePort, spec *nlattr, x *extAck) errno {
+	if p.br.boolopts>>boolMstEnable&1 == 0 {
+		x.set("bridge: Can't modify MST state when MST is disabled")
+		return nlmsg.EBUSY
+	}
+	_, err := eachAttr(spec.data, spec.off+4, func(a *nlattr) errno {
+		if a.kind() != 1 { // IFLA_BRIDGE_MST_ENTRY
+			return 0
+		}
+		tb, err := nlaParseNested(a, brMstPolicy, strict, x)
+		switch {
+		case err != 0:
+			return err
+		case tb[1] == nil:
+			x.set("bridge: MSTI not specified")
+		case tb[2] == nil:
+			x.set("bridge: State not specified")
+		default:
+			return 0
+		}
+		return nlmsg.EINVAL
 	})
 	return err
 }
@@ -243,7 +280,7 @@ func (k *Kernel) rtnlBridgeGetlink(skb *skBuff, cb *netlinkCallback) errno {
 	}
 	i := 0
 	one := func(b *netBridge, p *bridgePort) errno { // br_getlink
-		if i++; i <= cb.args[0] || p == nil && mask&rtextFilterBridge == 0 {
+		if i++; i <= cb.args[0] || p == nil && mask&k.rtextFilterBridge() == 0 {
 			return 0
 		}
 		return k.brFillIfinfo(skb, b, p, cb.skb.portid, cb.nlh.Seq, rtmNewlink, nlmMulti, mask)
@@ -277,7 +314,7 @@ func bridgeRequest(n *netns, h *nlmsghdr, x *extAck) (d *netDevice, a *nlattr, f
 		x.set("unknown ifindex")
 		return nil, nil, 0, nlmsg.ENODEV
 	}
-	if spec := findAttr(h, iflaAfSpec); spec != nil {
+	if spec := nlmsgFindAttr(h, sizeofIfinfo, iflaAfSpec); spec != nil {
 		_, err = eachAttr(spec.data, 0, func(s *nlattr) errno {
 			switch kind := s.kind(); {
 			case kind == iflaBridgeFlags && a == nil:

@@ -2,6 +2,7 @@ package emulated
 
 import (
 	"math/bits"
+	"strconv"
 
 	"github.com/nlrig/nlrig/vmtest/nlmsg"
 )
@@ -179,6 +180,9 @@ func (k *Kernel) brChangeStp(b *netBridge, data attrTable, x *extAck) errno {
 		b.stpMode = a.u32()
 	}
 	if a := data.get(iflaBrStpState); a != nil {
+		if !k.has(stpInNetns) && b.dev.net != k.initNet {
+			x.set("bridge: STP does not work in non-root netns")
+		}
 		k.brStpSetEnabled(b, a.u32() != 0)
 	}
 	if a := data.get(iflaBrPriority); a != nil {
@@ -272,7 +276,7 @@ func (k *Kernel) brChangeMcast(b *netBridge, data attrTable, x *extAck) errno {
 			continue
 		}
 		t := clockTToJiffies(a.u64())
-		if attr := iflaBrMcastLastMemberIntvl + i; attr == iflaBrMcastQueryIntvl || attr == iflaBrMcastStartupQueryIntvl {
+		if attr := iflaBrMcastLastMemberIntvl + i; k.has(queryIntvlMin) && (attr == iflaBrMcastQueryIntvl || attr == iflaBrMcastStartupQueryIntvl) {
 			t = max(t, hz) // BR_MULTICAST_QUERY_INTVL_MIN
 		}
 		b.mcastIntervals[i] = t
@@ -309,8 +313,15 @@ func (k *Kernel) booloptMask() uint32 {
 
 // brBooloptMultiToggle is net/bridge/br.c br_boolopt_multi_toggle.
 func (k *Kernel) brBooloptMultiToggle(b *netBridge, value, mask uint32, x *extAck) errno {
-	for m := mask & k.booloptMask(); m != 0; m &= m - 1 {
+	if !k.has(boolUnknown) {
+		mask &= k.booloptMask()
+	}
+	for m := mask; m != 0; m &= m - 1 {
 		opt := bits.TrailingZeros32(m)
+		if k.booloptMask()>>opt&1 == 0 {
+			x.set("bridge: Unknown boolean option " + strconv.Itoa(opt))
+			return nlmsg.EINVAL
+		}
 		on := value>>opt&1 != 0
 		if on == (b.boolopts>>opt&1 != 0) {
 			continue

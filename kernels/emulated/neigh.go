@@ -463,7 +463,7 @@ func (k *Kernel) neighDelete(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 	if !ok {
 		return nlmsg.EINVAL
 	}
-	dst := nlaFind(h.attrs(ndmsgLen), ndaDst)
+	dst := nlmsgFindAttr(h, ndmsgLen, ndaDst)
 	if dst == nil {
 		x.set("Network address not specified")
 		return nlmsg.EINVAL
@@ -497,9 +497,10 @@ func (k *Kernel) neighDelete(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 	return err
 }
 
-// nlaFind is the first attribute of a type (lib/nlattr.c nla_find).
-func nlaFind(b []byte, typ uint16) (found *nlattr) {
-	eachAttr(b, 0, func(a *nlattr) errno {
+// nlmsgFindAttr is the first attribute of a type behind a fixed header of size bytes
+// (include/net/netlink.h nlmsg_find_attr).
+func nlmsgFindAttr(h *nlmsghdr, size int, typ uint16) (found *nlattr) {
+	eachAttr(h.attrs(size), nlmsg.HeaderLen+nlmsg.Align(size), func(a *nlattr) errno {
 		if found == nil && a.kind() == typ {
 			found = a
 		}

@@ -227,6 +227,10 @@ const (
 	iftokenExtAck
 	inetDevconfPolicy
 	inetConfNotNested
+	boolUnknown
+	stpInNetns
+	queryIntvlMin
+	bridgeCfm
 	nQuirks
 )
 
@@ -500,4 +504,12 @@ var quirks = [nQuirks]since{
 		"net/ipv4/devinet.c inet_validate_link_af, inet_set_link_af: the values have a policy, and changes are told"},
 	inetConfNotNested: {[]string{"7.2.9", "7.3"},
 		"net/ipv4/devinet.c inet_validate_link_af: IFLA_INET_CONF does without NLA_F_NESTED again"},
+	boolUnknown: {[]string{"6.12"},
+		"net/bridge/br.c br_boolopt_multi_toggle: an option that is not known is refused"},
+	stpInNetns: {[]string{"5.15"},
+		"net/bridge/br_stp_if.c br_stp_set_enabled: does not warn of namespaces"},
+	queryIntvlMin: {[]string{"5.16"},
+		"net/bridge/br_multicast.c br_multicast_set_query_intvl: a second at least"},
+	bridgeCfm: {[]string{"5.11"},
+		"net/bridge/br_netlink.c br_fill_ifinfo, br_getlink: RTEXT_FILTER_CFM_CONFIG and _STATUS"},
 }
