@@ -99,6 +99,9 @@ func (k *Kernel) brLinkOps() *rtnlLinkOps {
 		getSize:    func(*netDevice) int { return brInfoSize },
 		fillInfo:   k.brFillInfo,
 
+		getLinkxstatsSize: brGetLinkxstatsSize,
+		fillLinkxstats:    brFillLinkxstats,
+
 		slavePolicy: k.brPortPolicy(),
 		slaveChangelink: func(master, d *netDevice, tb, data attrTable, x *extAck) errno {
 			if data == nil {

@@ -58,8 +58,10 @@ func (k *Kernel) rtnlNewlink(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 		return err
 	}
 	if !k.has(newlinkKindFirst) {
-		if err := k.validateLinkmsg(d, tb, x); err != 0 {
-			return err
+		if d != nil || !k.has(newlinkValidatesLink) {
+			if err := k.validateLinkmsg(d, tb, x); err != 0 {
+				return err
+			}
 		}
 		if err := k.newlinkKind(r); err != 0 {
 			return err

@@ -146,6 +146,7 @@ const (
 	dellinkEcho
 	echoAsked
 	newlinkKindFirst
+	newlinkValidatesLink
 	createValidates
 	gsoValidated
 	peerChecked
@@ -512,4 +513,6 @@ var quirks = [nQuirks]since{
 		"net/bridge/br_multicast.c br_multicast_set_query_intvl: a second at least"},
 	bridgeCfm: {[]string{"5.11"},
 		"net/bridge/br_netlink.c br_fill_ifinfo, br_getlink: RTEXT_FILTER_CFM_CONFIG and _STATUS"},
+	newlinkValidatesLink: {[]string{"6.5"},
+		"net/core/rtnetlink.c __rtnl_newlink: validate_linkmsg is for a link that is there, not for one yet to be made"},
 }
