@@ -23,10 +23,6 @@ import (
 // newestEmulated is the series that "emulated" stands for.
 const newestEmulated = "7.3"
 
-// lastOfSeries is the number of a series' newest release, as emulated: it has
-// all that was ever brought back to the series.
-const lastOfSeries = ".999"
-
 // NewEmulated is the emulated kernel that -k calls name: "emulated", which is
 // the newest, "emulated@6.12" or "emulated@6.12.94". An error wraps
 // kernels.ErrSpec.
@@ -37,9 +33,6 @@ func NewEmulated(name string) (*emulated.Kernel, error) {
 	}
 	if release == "" {
 		release = newestEmulated
-	}
-	if strings.Count(release, ".") == 1 {
-		release += lastOfSeries
 	}
 	k, err := emulated.New(release)
 	if err != nil {

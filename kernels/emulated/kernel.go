@@ -17,8 +17,8 @@ import (
 // Locks are taken in this order, as in the kernel: a socket's cbMutex, cbLock,
 // genlMutex, rtnlMutex, nlTable, a socket's mu.
 type Kernel struct {
-	release string
 	version version
+	quirks  [nQuirks]bool
 	trace   *tracer // nil for none
 
 	nlTable   sync.RWMutex // nl_table_lock: guards protocols, sockets and what Socket says
@@ -62,20 +62,20 @@ type pernetOperations struct {
 }
 
 // New boots a kernel that answers as release does: "6.12", which is the newest of
-// its series, or "6.12.94". It is an error where nothing is known of the series.
+// its series, or "6.12.94". It is an error where nothing is known of the series; see
+// Series.
 func New(release string) (*Kernel, error) { return boot(release, nil) }
 
 // boot is New with what Trace sets.
 func boot(release string, trace *tracer) (*Kernel, error) {
 	v, err := parseVersion(release)
 	if err == nil {
-		err = v.known(release)
+		err = v.known()
 	}
 	if err != nil {
 		return nil, err
 	}
 	k := &Kernel{
-		release:      release,
 		version:      v,
 		trace:        trace,
 		sockets:      map[sockKey]*Socket{},
@@ -83,6 +83,9 @@ func boot(release string, trace *tracer) (*Kernel, error) {
 		families:     map[uint16]*genlFamily{},
 		vlans:        map[*netDevice][]*netDevice{},
 		allNets:      map[*netns]struct{}{},
+	}
+	for q := range k.quirks {
+		k.quirks[q] = quirks[q].holds(v)
 	}
 	k.init = &task{k: k, caps: true, user: &userNS{}}
 	k.initcalls()
@@ -135,8 +138,8 @@ func (k *Kernel) usersockInit() {
 	}})
 }
 
-// Release is what New was given.
-func (k *Kernel) Release() string { return k.release }
+// Release is what uname -r says, of a series' newest release "6.12.999".
+func (k *Kernel) Release() string { return k.version.String() }
 
 // userNS is a user namespace (include/linux/user_namespace.h).
 type userNS struct{ parent *userNS }

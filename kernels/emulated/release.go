@@ -2,6 +2,8 @@ package emulated
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -9,13 +11,22 @@ import (
 // version is a release: 6.12.94. A series stands for its newest release.
 type version [3]int
 
-const newestOfSeries = 1 << 20
+// newestOfSeries is the last number of a series' newest release, as emulated: it has
+// all that was ever brought back to the series, and is beyond any bound of a case.
+const newestOfSeries = 999
 
-// Releases that can be emulated.
-var (
-	oldest = version{5, 10, 0}
-	newest = version{7, 3, newestOfSeries}
-)
+// known are the series that can be emulated, by their first number: from and to.
+var known = map[int][2]int{5: {10, 19}, 6: {0, 19}, 7: {0, 3}}
+
+// Series are those that New takes, from the oldest: "5.10".
+func Series() (all []string) {
+	for _, major := range slices.Sorted(maps.Keys(known)) {
+		for minor := known[major][0]; minor <= known[major][1]; minor++ {
+			all = append(all, fmt.Sprintf("%d.%d", major, minor))
+		}
+	}
+	return all
+}
 
 func parseVersion(s string) (v version, err error) {
 	parts := strings.Split(s, ".")
@@ -24,8 +35,9 @@ func parseVersion(s string) (v version, err error) {
 	}
 	ok := len(parts) == 3
 	for i := 0; ok && i < 3; i++ {
-		v[i], err = strconv.Atoi(parts[i])
-		ok = err == nil && v[i] >= 0
+		var n uint64
+		n, err = strconv.ParseUint(parts[i], 10, 16)
+		v[i], ok = int(n), err == nil
 	}
 	if !ok {
 		return v, fmt.Errorf("emulated: release %q: want a series (6.12) or a release (6.12.94)", s)
@@ -34,12 +46,18 @@ func parseVersion(s string) (v version, err error) {
 }
 
 // known is an error for a release that nothing is known of.
-func (v version) known(s string) error {
-	if v.before(oldest) || newest.before(v) {
-		return fmt.Errorf("emulated: release %s: those from 5.10 to 7.3 are known", s)
+func (v version) known() error {
+	if r, ok := known[v[0]]; !ok || v[1] < r[0] || v[1] > r[1] {
+		var ranges []string
+		for _, major := range slices.Sorted(maps.Keys(known)) {
+			ranges = append(ranges, fmt.Sprintf("%d.%d to %d.%d", major, known[major][0], major, known[major][1]))
+		}
+		return fmt.Errorf("emulated: release %s is none of those known: %s", v, strings.Join(ranges, ", "))
 	}
 	return nil
 }
+
+func (v version) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
 
 func (v version) before(w version) bool {
 	for i := range v {
@@ -62,9 +80,7 @@ type since struct {
 }
 
 // has says that the kernel is of a release that q is in.
-func (k *Kernel) has(q quirk) bool { return k.version.has(q) }
-
-func (v version) has(q quirk) bool { return quirks[q].holds(v) }
+func (k *Kernel) has(q quirk) bool { return k.quirks[q] }
 
 // holds: a release has it if it is not before the one that its own series begins
 // with, or, where none is named of its series, not before the first of the

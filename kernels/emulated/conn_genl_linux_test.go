@@ -3,7 +3,6 @@ package emulated_test
 import (
 	"errors"
 	"os"
-	"runtime"
 	"testing"
 
 	"github.com/mdlayher/genetlink"
@@ -11,9 +10,6 @@ import (
 )
 
 func TestConnGenetlink(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("package genetlink works on Linux alone")
-	}
 	dialers(t, func(t *testing.T, dial dial) {
 		nc, err := dial(genetlink.Protocol, nil)
 		require.NoError(t, err)
