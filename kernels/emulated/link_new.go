@@ -58,7 +58,7 @@ func (k *Kernel) rtnlNewlink(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 		return err
 	}
 	if !k.has(newlinkKindFirst) {
-		if d != nil || !k.has(newlinkValidatesLink) {
+		if !k.has(newlinkValidatesLink) {
 			if err := k.validateLinkmsg(d, tb, x); err != 0 {
 				return err
 			}
@@ -174,6 +174,11 @@ func (k *Kernel) rtnlChangelink(r *newlink, d *netDevice) errno {
 	}
 	if r.h.Flags&nlmReplace != 0 {
 		return nlmsg.EOPNOTSUPP
+	}
+	if k.has(newlinkValidatesLink) && !k.has(newlinkKindFirst) {
+		if err := k.validateLinkmsg(d, r.tb, r.x); err != 0 {
+			return err
+		}
 	}
 	status := 0
 	if r.info.get(iflaInfoData) != nil {
