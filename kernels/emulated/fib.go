@@ -271,6 +271,9 @@ func (t *fibTable) fibFindAlias(from, to int, tos uint8, prio uint32) int {
 // fibTableInsert is net/ipv4/fib_trie.c fib_table_insert.
 func (k *Kernel) fibTableInsert(n *netns, t *fibTable, cfg *fibConfig, x *extAck) errno {
 	defer k.enter("fib_table_insert")()
+	if err := fibValidKeyLen(cfg, x); err != 0 {
+		return err
+	}
 	fi, err := k.fibCreateInfo(n, cfg, x)
 	if err != 0 {
 		return err
@@ -325,6 +328,9 @@ func (k *Kernel) fibTableInsert(n *netns, t *fibTable, cfg *fibConfig, x *extAck
 // fibTableDelete is net/ipv4/fib_trie.c fib_table_delete.
 func (k *Kernel) fibTableDelete(n *netns, t *fibTable, cfg *fibConfig, x *extAck) errno {
 	defer k.enter("fib_table_delete")()
+	if err := fibValidKeyLen(cfg, x); err != 0 {
+		return err
+	}
 	from, to := t.section(cfg.dst, cfg.dstLen)
 	for i := t.fibFindAlias(from, to, cfg.tos, 0); i < to && t.aliases[i].tos == cfg.tos; i++ {
 		fa := t.aliases[i]

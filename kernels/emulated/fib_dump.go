@@ -169,7 +169,7 @@ func (k *Kernel) inetDumpFib(skb *skBuff, cb *netlinkCallback) errno {
 		f.flags = parseRtmsg(cb.nlh.payload()).flags & (rtmPrefix | rtmCloned)
 	}
 	if f.flags&rtmPrefix != 0 { // which IPv4 does not use
-		return dumpLen(skb)
+		return k.fibDumpEnd(skb, 0)
 	}
 	pos, _ := cb.data.(*fibDumpPos)
 	if pos == nil {
@@ -180,16 +180,12 @@ func (k *Kernel) inetDumpFib(skb *skBuff, cb *netlinkCallback) errno {
 		t := cb.net.fibGetTable(f.table)
 		if t == nil {
 			if cb.nlh.payload()[0] != pfInet {
-				return dumpLen(skb)
+				return k.fibDumpEnd(skb, 0)
 			}
 			cb.extack.set("ipv4: FIB table does not exist")
 			return nlmsg.ENOENT
 		}
-		err := k.fibTableDump(t, skb, cb, f, pos)
-		if len(skb.data) > 0 {
-			return dumpMore
-		}
-		return err
+		return k.fibDumpEnd(skb, k.fibTableDump(t, skb, cb, f, pos))
 	}
 	order := &cb.net.state.fib.order
 	for ; cb.args[0] < fibTableHashsz; cb.args[0], cb.args[1] = cb.args[0]+1, 0 {

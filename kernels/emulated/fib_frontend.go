@@ -204,8 +204,10 @@ func (k *Kernel) rtmToFibConfig(skb *skBuff, h *nlmsghdr, x *extAck) (*fibConfig
 	if err != 0 {
 		return nil, err
 	}
-	if err := fibValidKeyLen(cfg, x); err != 0 {
-		return nil, err
+	if k.has(routePrefixEarly) {
+		if err := fibValidKeyLen(cfg, x); err != 0 {
+			return nil, err
+		}
 	}
 	if cfg.nhID != 0 && (cfg.oif != 0 || cfg.gwFamily != 0 || cfg.encap != nil || cfg.mp != nil) {
 		x.set("Nexthop specification and nexthop id are mutually exclusive")

@@ -96,6 +96,9 @@ func (k *Kernel) rtmToNhConfig(skb *skBuff, h *nlmsghdr, x *extAck) (*nhConfig, 
 	default:
 		return invalid("Invalid address family")
 	}
+	if !k.has(nexthopPolicies) && (tb[nhaGroups] != nil || tb[nhaMaster] != nil) {
+		return invalid("Invalid attributes in request")
+	}
 	cfg := &nhConfig{info: nlInfo{net: skb.sk.net, h: h, portid: skb.portid}, nlflags: h.Flags,
 		family: int(m.family), protocol: m.protocol, flags: uint8(m.flags)}
 	if a := tb[nhaID]; a != nil {

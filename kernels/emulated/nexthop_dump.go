@@ -67,7 +67,7 @@ func (k *Kernel) nlaPutNhGroup(skb *skBuff, nh *nexthop, op uint32) {
 		return
 	}
 	if op&nhaOpFlagDumpStats != 0 {
-		nlaPutNhGroupStats(skb, nh, op)
+		k.nlaPutNhGroupStats(skb, nh, op)
 	}
 	if k.has(nexthopRespGrp) {
 		skb.nlaPutU32(nhaOpFlags, nhaOpFlagRespGrpResvd0)
@@ -76,12 +76,15 @@ func (k *Kernel) nlaPutNhGroup(skb *skBuff, nh *nexthop, op uint32) {
 
 // nlaPutNhGroupStats is net/ipv4/nexthop.c nla_put_nh_group_stats. Nothing was ever
 // sent.
-func nlaPutNhGroupStats(skb *skBuff, nh *nexthop, op uint32) {
+func (k *Kernel) nlaPutNhGroupStats(skb *skBuff, nh *nexthop, op uint32) {
 	hw := uint32(0)
 	if nh.hwStats {
 		hw = 1
 	}
 	skb.nlaPutU32(nhaHwStatsEnable, hw)
+	if !k.has(nexthopHwStatsOnce) {
+		skb.nlaPutU32(nhaHwStatsEnable, hw)
+	}
 	if nh.hwStats && op&nhaOpFlagDumpHwStats != 0 {
 		skb.nlaPutU32(nhaHwStatsUsed, 0)
 	}
@@ -117,7 +120,11 @@ func (k *Kernel) nhParse(h *nlmsghdr, p policy, other string, x *extAck) (attrTa
 	if k.has(nexthopPolicies) {
 		return nlmsgParse(h, nhmsgLen, p, strict, x)
 	}
-	tb, err := nlmsgParse(h, nhmsgLen, k.rtmNhPolicyNew(), strict, x)
+	told := x
+	if other == nhOtherDump {
+		told = nil
+	}
+	tb, err := nlmsgParse(h, nhmsgLen, k.rtmNhPolicyNew(), strict, told)
 	if err != 0 {
 		return nil, err
 	}

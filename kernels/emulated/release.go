@@ -217,6 +217,8 @@ const (
 	nexthopDumpErr
 	nexthopWeight16
 	nexthopRespGrp
+	nexthopHwStatsOnce
+	routePrefixEarly
 	fdbFlagsExt
 	fdbExtLearnBridge
 	fdbDelUnknownVlan
@@ -461,10 +463,14 @@ var quirks = [nQuirks]since{
 		"net/ipv4/nexthop.c nexthop_flush_dev: a blackhole does not go with lo when that is down"},
 	nexthopStats: {[]string{"6.9"},
 		"net/ipv4/nexthop.c rtm_nh_policy_get: NHA_OP_FLAGS, and statistics of groups"},
-	nexthopDumpErr: {[]string{"6.9"},
+	nexthopDumpErr: {[]string{"6.1.47", "6.5"},
 		"net/ipv4/nexthop.c rtm_dump_nexthop: returns 0 at its end"},
-	nexthopWeight16: {[]string{"6.12"},
+	nexthopWeight16: {[]string{"6.1.192", "6.12"},
 		"net/ipv4/nexthop.c nh_check_attr_group: a weight has 16 bits"},
+	nexthopHwStatsOnce: {[]string{"6.12.90", "6.19.14", "7.0"},
+		"net/ipv4/nexthop.c nla_put_nh_group: NHA_HW_STATS_ENABLE is not there twice"},
+	routePrefixEarly: {[]string{"5.10.251", "6.1"},
+		"net/ipv4/fib_frontend.c inet_rtm_delroute: looks at the prefix before the table"},
 	nexthopRespGrp: {[]string{"6.12"},
 		"net/ipv4/nexthop.c nla_put_nh_group: NHA_OP_FLAGS tells that a weight has 16 bits"},
 	fdbFlagsExt: {[]string{"6.2"},
