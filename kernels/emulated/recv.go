@@ -163,7 +163,6 @@ func (k *Kernel) netlinkAck(in *skBuff, h *nlmsghdr, err errno, x *extAck) {
 		payload += x.size(err)
 	}
 	skb := nlmsgNew(payload)
-	skb.data = make([]byte, 0, nlmsg.HeaderLen+payload+8)
 	p := skb.nlmsgPut(in.portid, h.Seq, nlmsg.Error, flags, nil)
 	skb.data = native.AppendUint32(skb.data, uint32(-int32(err)))
 	skb.data = append(skb.data, quoted...)

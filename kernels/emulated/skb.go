@@ -130,7 +130,7 @@ func (skb *skBuff) nlmsgPut(portid, seq uint32, typ, flags uint16, head []byte) 
 	p := put{skb, len(skb.data)}
 	skb.full = false
 	if skb.data == nil {
-		skb.data = make([]byte, 0, max(64, min(skb.room, goodSize)))
+		skb.data = make([]byte, 0, max(64, skb.size))
 	}
 	skb.append(nlmsg.Header{Type: typ, Flags: flags, Seq: seq, Pid: portid}.Append(make([]byte, 0, nlmsg.HeaderLen)))
 	skb.append(head)
