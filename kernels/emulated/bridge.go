@@ -75,6 +75,7 @@ func jiffiesToClockT(j uint64) uint64 { return j/5*2 + j%5*2/5 }
 // brInit is net/bridge/br.c br_init.
 func (k *Kernel) brInit() {
 	k.registerNetdeviceNotifier(k.brDeviceEvent)
+	k.brVlanRtnlInit()
 	k.rtnlLinkRegister(k.brLinkOps())
 }
 
@@ -174,7 +175,27 @@ func (k *Kernel) brDevOpen(d *netDevice) errno {
 			k.brStpEnablePort(p)
 		}
 	}
+	if b.mcastSnooping {
+		k.brMulticastSnoopers(b, true)
+	}
 	return 0
+}
+
+// brMulticastSnoopers has a bridge listen to what all snoopers do
+// (net/bridge/br_multicast.c br_multicast_join_snoopers,
+// br_multicast_leave_snoopers).
+func (k *Kernel) brMulticastSnoopers(b *netBridge, join bool) {
+	all4, all6 := in4Addr(0xe000006a), in6Addr{0xff, 2, 15: 0x6a}
+	if in := b.dev.inDev; in != nil && join {
+		k.ipMcIncGroup(in, all4)
+	} else if in != nil {
+		k.ipMcDecGroup(in, all4)
+	}
+	if in := b.dev.in6Dev; in != nil && join {
+		k.ipv6DevMcInc(in, all6)
+	} else if in != nil {
+		k.ipv6DevMcDec(in, all6)
+	}
 }
 
 // brDevStop is net/bridge/br_device.c br_dev_stop.
@@ -184,6 +205,9 @@ func (k *Kernel) brDevStop(d *netDevice) {
 		if p.state != brStateDisabled {
 			k.brStpDisablePort(p)
 		}
+	}
+	if b.mcastSnooping {
+		k.brMulticastSnoopers(b, false)
 	}
 }
 

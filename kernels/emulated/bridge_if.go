@@ -125,11 +125,12 @@ func (k *Kernel) brAddIf(b *netBridge, d *netDevice, x *extAck) errno {
 	return 0
 }
 
-// brUpdateFeatures tells that a bridge has got or lost features when the number of
-// its ports has become n: it has what they have (net/core/dev.c
-// netdev_update_features).
+// brUpdateFeatures tells that a bridge has got or lost features, which are those of
+// its ports: when it has got its first port, or lost its last, and has n; newer
+// kernels tell each time (net/core/dev.c netdev_update_features,
+// netdev_change_features).
 func (k *Kernel) brUpdateFeatures(b *netBridge, n int) {
-	if len(b.ports) == n {
+	if len(b.ports) == n || k.has(brFeaturesLate) {
 		k.callNetdevice(netdevFeatChange, b.dev, nil)
 	}
 }
@@ -252,16 +253,14 @@ func (k *Kernel) brManagePromisc(b *netBridge) {
 // devSetPromiscuity is net/core/dev.c dev_set_promiscuity.
 func (k *Kernel) devSetPromiscuity(d *netDevice, more bool) {
 	old := d.flags
-	count(&d.flags, iffPromisc, &d.promiscuity, more)
-	if d.flags != old {
-		k.devNotifyFlags(d, old, iffPromisc, 0, nil)
-	}
+	d.changeRx(iffPromisc, &d.promiscuity, more)
+	k.devNotifyFlags(d, old, iffPromisc, 0, nil)
 }
 
 // devSetAllmulti is net/core/dev.c dev_set_allmulti.
 func (k *Kernel) devSetAllmulti(d *netDevice, more bool) {
 	old := d.flags
-	count(&d.flags, iffAllmulti, &d.allmulti, more)
+	d.changeRx(iffAllmulti, &d.allmulti, more)
 	if d.flags != old {
 		k.devNotifyFlags(d, old, 0, 0, nil)
 	}

@@ -253,10 +253,16 @@ func (k *Kernel) brChangeMcast(b *netBridge, data attrTable, x *extAck) errno {
 		}
 		b.mcastRouter = a.u8()
 	}
+	if a := data.get(iflaBrMcastSnooping); a != nil && b.mcastSnooping != (a.u8() != 0) { // br_multicast_toggle
+		b.mcastSnooping = !b.mcastSnooping
+		if !b.mcastSnooping || b.dev.flags&iffUp != 0 {
+			k.brMulticastSnoopers(b, b.mcastSnooping)
+		}
+	}
 	for _, o := range []struct {
 		attr int
 		v    *bool
-	}{{iflaBrMcastSnooping, &b.mcastSnooping}, {iflaBrMcastQueryUseIfaddr, &b.mcastIfaddr}, {iflaBrMcastQuerier, &b.mcastQuerier},
+	}{{iflaBrMcastQueryUseIfaddr, &b.mcastIfaddr}, {iflaBrMcastQuerier, &b.mcastQuerier},
 		{iflaBrMcastStatsEnabled, &b.mcastStats}} {
 		if a := data.get(o.attr); a != nil {
 			*o.v = a.u8() != 0

@@ -17,6 +17,7 @@ type netDeviceOps struct {
 	changeMtu     func(d *netDevice, mtu uint32) errno
 	setMacAddress func(d *netDevice, addr []byte) errno
 	changeCarrier func(d *netDevice, carrier bool) errno
+	changeRxFlags func(d *netDevice, flag uint32)
 	addSlave      func(upper, d *netDevice, x *extAck) errno
 	delSlave      func(upper, d *netDevice) errno
 	// iflink is the link below and its namespace, index 0 for none.
@@ -248,26 +249,30 @@ func (k *Kernel) devChangeFlagsQuiet(d *netDevice, flags uint32, x *extAck) errn
 	}
 	if (flags^d.gflags)&iffPromisc != 0 {
 		d.gflags ^= iffPromisc
-		count(&d.flags, iffPromisc, &d.promiscuity, flags&iffPromisc != 0)
+		d.changeRx(iffPromisc, &d.promiscuity, flags&iffPromisc != 0)
 	}
 	if (flags^d.gflags)&iffAllmulti != 0 {
 		d.gflags ^= iffAllmulti
-		count(&d.flags, iffAllmulti, &d.allmulti, flags&iffAllmulti != 0)
+		d.changeRx(iffAllmulti, &d.allmulti, flags&iffAllmulti != 0)
 	}
 	return err
 }
 
-// count has a flag set as long as somebody wants it (net/core/dev.c
+// changeRx has a flag set as long as somebody wants it (net/core/dev.c
 // __dev_set_promiscuity, __dev_set_allmulti).
-func count(flags *uint32, flag uint32, users *uint32, more bool) {
+func (d *netDevice) changeRx(flag uint32, users *uint32, more bool) {
+	old := d.flags
 	if more {
 		*users++
 	} else {
 		*users--
 	}
-	*flags &^= flag
+	d.flags &^= flag
 	if *users > 0 {
-		*flags |= flag
+		d.flags |= flag
+	}
+	if change := d.driver().changeRxFlags; change != nil && d.flags != old {
+		change(d, flag)
 	}
 }
 

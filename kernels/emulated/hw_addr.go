@@ -43,6 +43,9 @@ func (d *netDevice) mcAddrs() (l hwAddrs) {
 			}
 		}
 	}
+	if len(d.net.k.vlansOn(d)) > 0 { // vlan_gvrp_init_applicant
+		l.addExcl([]byte{0x01, 0x80, 0xc2, 0, 0, 0x21})
+	}
 	if d.inDev != nil && d.flags&iffUp != 0 {
 		for i := len(d.inDev.mcList) - 1; i >= 0; i-- {
 			a := d.inDev.mcList[i].multiaddr

@@ -32,6 +32,9 @@ func (k *Kernel) neighUpdate(n *neighbour, lladdr []byte, state uint8, flags, po
 		if notify {
 			k.neighNotify(n, rtmNewneigh, portid)
 		}
+		if n.state&nudProbe != 0 && old&nudProbe == 0 {
+			n.probes = 1 // neigh_timer_handler sends the first at once
+		}
 	}()
 	if flags&neighUpdateAdmin == 0 && old&(nudNoarp|nudPermanent) != 0 {
 		return nlmsg.EPERM

@@ -516,7 +516,7 @@ var quirks = [nQuirks]since{
 	fdbLocalAtInit: {[]string{"5.15"},
 		"net/bridge/br.c br_device_event: a bridge's address is an entry without a VLAN too from the beginning"},
 	brFeaturesLate: {[]string{"7.0"},
-		"net/bridge/br_if.c br_add_if: the features are updated last"},
+		"net/bridge/br_if.c br_add_if, br_del_if: the features are updated last, and told in any case"},
 	validateLinkAfExtAck: {[]string{"5.15"},
 		"net/ipv4/devinet.c inet_validate_link_af, net/ipv6/addrconf.c inet6_validate_link_af: errors of attributes have texts"},
 	inet6RaMtu: {[]string{"5.15"},

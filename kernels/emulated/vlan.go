@@ -68,6 +68,7 @@ func (k *Kernel) vlanLinkOps() *rtnlLinkOps {
 		validateAddr:  true,
 		changeMtu:     vlanDevChangeMtu,
 		setMacAddress: vlanDevSetMacAddress,
+		changeRxFlags: k.vlanDevChangeRxFlags,
 		iflink: func(d *netDevice) (int, *netns) {
 			real := d.priv.(*vlan).real
 			return real.index, real.net
@@ -433,12 +434,28 @@ func (k *Kernel) vlanDeviceEvent(e netdevEvent, d *netDevice, x *extAck) errno {
 			list = append(list, k.unregisterVlanDev(w)...)
 		}
 		k.unregisterNetdeviceMany(list, 0, nil)
+	case netdevFeatChange: // vlan_transfer_features
+		for _, w := range vlans {
+			w.tsoMaxSize, w.tsoMaxSegs = d.tsoMaxSize, d.tsoMaxSegs
+			k.callNetdevice(e, w, nil)
+		}
 	case netdevNotifyPeers:
 		for _, w := range vlans {
 			k.callNetdevice(e, w, nil)
 		}
 	}
 	return 0
+}
+
+// vlanDevChangeRxFlags is net/8021q/vlan_dev.c vlan_dev_change_rx_flags: the link
+// below is to receive what the VLAN does.
+func (k *Kernel) vlanDevChangeRxFlags(d *netDevice, flag uint32) {
+	real := d.priv.(*vlan).real
+	if flag == iffAllmulti {
+		k.devSetAllmulti(real, d.flags&iffAllmulti != 0)
+	} else {
+		k.devSetPromiscuity(real, d.flags&iffPromisc != 0)
+	}
 }
 
 // vlansDown takes VLANs down with their link.
