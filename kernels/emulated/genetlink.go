@@ -40,7 +40,8 @@ const (
 )
 
 // genlOp is an operation of a family (include/net/genetlink.h struct genl_ops). It
-// has a doit or a dumpit where flags say so; one that is nil is not emulated.
+// has a doit or a dumpit where flags say so; one that is nil is not emulated, but for a
+// dump of nothing.
 type genlOp struct {
 	cmd      uint8
 	flags    uint32
@@ -49,6 +50,7 @@ type genlOp struct {
 	doit     func(skb *skBuff, i *genlInfo) errno
 	start    func(*netlinkCallback) errno // before the first dumpit; nil for nothing to do
 	dumpit   dumpit
+	nothing  bool // there is nothing that it would dump
 }
 
 // genlGroup is a multicast group of a family.
@@ -284,8 +286,13 @@ func opIndex(ops []genlOp, cmd uint8) int {
 // dump's own lock comes before it (net/netlink/genetlink.c
 // genl_family_rcv_msg_dumpit).
 func (k *Kernel) genlFamilyRcvMsgDumpit(f *genlFamily, op *genlOp, skb *skBuff, hdrlen int, info *genlInfo) errno {
-	if op.dumpit == nil {
-		return notEmulated(info.extack)
+	dumpit := op.dumpit
+	if dumpit == nil {
+		// What attributes would have to be is not known.
+		if !op.nothing || len(info.nlh.attrs(hdrlen)) > 0 {
+			return notEmulated(info.extack)
+		}
+		dumpit = func(*skBuff, *netlinkCallback) errno { return 0 }
 	}
 	if op.validate&genlDontDump == 0 {
 		var err errno
@@ -299,7 +306,7 @@ func (k *Kernel) genlFamilyRcvMsgDumpit(f *genlFamily, op *genlOp, skb *skBuff, 
 	}
 	c := &netlinkDumpControl{data: info, dump: func(skb *skBuff, cb *netlinkCallback) errno {
 		defer k.genlLockUnless(f.parallel)()
-		return op.dumpit(skb, cb)
+		return dumpit(skb, cb)
 	}}
 	if op.start != nil {
 		c.start = func(cb *netlinkCallback) errno {
