@@ -53,6 +53,7 @@ type Finding struct {
 	Seed, Number uint64
 	Signature    string // what is different, in few words
 	File         string // the case
+	Caps         string // what its thread may do, as the case says it
 	Lines        []nlcase.DiffLine
 	Died         *host.Outcome // of the kernel that did not survive, or complained
 	Kernel       string        // that one
@@ -263,13 +264,13 @@ func (f *Fuzzer) find(ctx context.Context, p pack, r *result) error {
 		f.counts.Unsteady++
 		return nil
 	}
-	x := Finding{Seed: f.Seed, Number: p.first, Signature: r.signature}
+	x := Finding{Seed: f.Seed, Number: p.first, Caps: string(p.caps), Signature: r.signature}
 	if k := again[i].died; k >= 0 {
 		x.Died, x.Kernel = again[i].out[k], f.Targets[k].Name
 	} else {
 		x.Lines, _ = nlcase.DiffLines(again[i].lines[0], again[i].lines[1])
 	}
-	if x.File, err = f.write(&again[i], &x); err != nil {
+	if x.File, err = f.write(ctx, &again[i], &x); err != nil {
 		return err
 	}
 	f.counts.Findings++

@@ -242,9 +242,8 @@ func changeAttrs(r *rand.Rand, attrs *[]nlcase.Attr, space nlmsg.SpaceID, ctx nl
 
 // tame takes away what time or chance decides: a link but the loopback that is
 // up has addresses, and events, which workers make; a new link has a random
-// address, unless it is given one; a process's namespace is
-// the one of whoever plays; and the kernel counts up handles of qdiscs for all
-// namespaces.
+// address, unless it is given one; which processes and descriptors there are is up
+// to whoever plays; and the kernel counts up handles of qdiscs for all namespaces.
 func tame(s sequence) {
 	for i := range s {
 		for j := range s[i].msgs {
@@ -301,12 +300,12 @@ func fieldOf(fields []nlcase.FieldValue, f *nlmsg.Field) uint64 {
 func tameAttrs(attrs []nlcase.Attr) {
 	for i := range attrs {
 		a := &attrs[i]
-		switch a.Name {
-		case "IFLA_NET_NS_PID", "NETNSA_PID":
+		switch {
+		case strings.HasSuffix(a.Name, "_PID") || strings.HasSuffix(a.Name, "_FD"):
 			if len(a.Value.Data) >= 4 {
 				a.Value.Data = nlmsg.AppendNumber(nil, nlmsg.U32, 4, 99999)
 			}
-		case "IFA_CACHEINFO": // no lifetime that ends while one looks
+		case a.Name == "IFA_CACHEINFO": // no lifetime that ends while one looks
 			for j := 0; j+4 <= len(a.Value.Data) && j < 8; j += 4 {
 				if n, _ := nlmsg.Number(nlmsg.U32, a.Value.Data[j:j+4]); n > 0 && n < 1000 {
 					copy(a.Value.Data[j:], nlmsg.AppendNumber(nil, nlmsg.U32, 4, n+1000))

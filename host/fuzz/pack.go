@@ -43,7 +43,7 @@ func (p *pack) alone() (all []pack) {
 // first lines that differ are only in one of them, without their numbers. Two
 // findings of the same signature are one.
 func signature(a, b []string) string {
-	lines, alike := nlcase.DiffLines(a, b)
+	lines, alike := nlcase.DiffLines(brief(a), brief(b))
 	if alike {
 		return ""
 	}
@@ -64,9 +64,6 @@ func signature(a, b []string) string {
 			if lines[i].Op == '+' {
 				at = 1
 			}
-			if strings.HasPrefix(lines[i].Text, "  > ") {
-				continue // an index that has a name on one side
-			}
 			words[at] = append(words[at], strings.Fields(lines[i].Text)...)
 		}
 		if words[0] != nil || words[1] != nil {
@@ -74,6 +71,26 @@ func signature(a, b []string) string {
 		}
 	}
 	return answered(step, append(words[0], words[1]...)) + ": -" + strings.Join(only(words[0], words[1]), " ") + " +" + strings.Join(only(words[1], words[0]), " ")
+}
+
+// brief has of what was sent only what it was: the values in it may have a name
+// on one kernel and not on the other.
+func brief(lines []string) []string {
+	out := slices.Clone(lines)
+	for i, l := range out {
+		if !strings.HasPrefix(l, "  > ") {
+			continue
+		}
+		f := strings.Fields(l)
+		out[i] = "  > " + f[min(1, len(f)-1)]
+		for _, w := range f {
+			if strings.HasPrefix(w, "seq=") {
+				out[i] += " " + w
+				break
+			}
+		}
+	}
+	return out
 }
 
 // answered is the type of the message among those sent that words are about, the
@@ -104,7 +121,7 @@ func only(a, b []string) (out []string) {
 		have[w] = true
 	}
 	for _, w := range a {
-		if have[w] {
+		if have[w] || w == "--" {
 			continue
 		}
 		if name, value, ok := strings.Cut(w, "="); ok && !strings.HasPrefix(value, "-E") {

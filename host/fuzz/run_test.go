@@ -35,7 +35,7 @@ func fuzzed(t *testing.T, seed uint64, n int, names ...string) (found []Finding,
 
 // A release does what it does, whatever it is asked.
 func TestSameRelease(t *testing.T) {
-	_, c := fuzzed(t, 1, 1600, "emulated@6.12", "emulated@6.12.999")
+	_, c := fuzzed(t, 1, 800, "emulated@6.12", "emulated@6.12.999")
 	assert.Zero(t, c.Differ)
 }
 
@@ -43,7 +43,7 @@ func TestSameRelease(t *testing.T) {
 // fails and the other passes.
 func TestFindings(t *testing.T) {
 	const a, b = "emulated@5.10", "emulated@7.3"
-	found, c := fuzzed(t, 1, 200, a, b)
+	found, c := fuzzed(t, 1, 80, a, b)
 	require.NotEmpty(t, found)
 	assert.Zero(t, c.Unsteady)
 	var list []*nlcase.Case
@@ -61,6 +61,4 @@ func TestFindings(t *testing.T) {
 		assert.Equal(t, host.Pass, columns[1].Outcomes[i].Verdict, "%s", c.Text)
 		assert.Equal(t, host.Fail, columns[0].Outcomes[i].Verdict, "%s", c.Text)
 	}
-	again, _ := fuzzed(t, 1, 200, a, b)
-	assert.Equal(t, len(found), len(again))
 }

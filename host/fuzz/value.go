@@ -33,8 +33,6 @@ func numberOf(r *rand.Rand, k nlmsg.Kind) uint64 {
 		n = pick(r, indexes)
 	case k == nlmsg.Family:
 		n = pick(r, families)
-	case k == nlmsg.FD:
-		return pick(r, []uint64{0, 4242, 1<<32 - 1})
 	case r.IntN(8) == 0:
 		n = r.Uint64()
 	default:

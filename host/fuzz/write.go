@@ -3,6 +3,7 @@
 package fuzz
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -14,14 +15,14 @@ import (
 
 // write writes a finding as a case that expects what a real kernel did, and
 // shows what each did.
-func (f *Fuzzer) write(r *result, x *Finding) (string, error) {
+func (f *Fuzzer) write(ctx context.Context, r *result, x *Finding) (string, error) {
 	a, b := f.Targets[0].Name, f.Targets[1].Name
 	head := fmt.Sprintf("# %s and %s differ: %s\n", a, b, x.Signature)
 	if x.Died != nil {
 		head = fmt.Sprintf("# %s: %s on %s\n", x.Died.Verdict, firstLine(x.Died.Reason), x.Kernel)
 	}
 	head += fmt.Sprintf("# Found by nlrig fuzz -k %s,%s -seed %d, as sequence %d.\n\n", a, b, x.Seed, x.Number)
-	body := f.expecting(r, x)
+	body := f.expecting(ctx, r, x)
 	var tail strings.Builder
 	for k, t := range f.Targets {
 		fmt.Fprintf(&tail, "\n# %s:\n", t.Name)
@@ -45,7 +46,11 @@ func (f *Fuzzer) write(r *result, x *Finding) (string, error) {
 	if err := os.MkdirAll(f.Dir, 0o755); err != nil {
 		return "", err
 	}
-	name := strings.ToLower(strings.TrimPrefix(strings.Fields(x.Signature)[0], "RTM_"))
+	name, _, _ := strings.Cut(x.Signature, ":")
+	name = strings.ToLower(strings.TrimPrefix(name, "RTM_"))
+	if name == "" {
+		name = "exchange"
+	}
 	if x.Died != nil {
 		name = string(x.Died.Verdict)
 	}
@@ -56,7 +61,7 @@ func (f *Fuzzer) write(r *result, x *Finding) (string, error) {
 		return -1
 	}, name)
 	name = fmt.Sprintf("%s-%.3x.case", name, sha256.Sum256([]byte(x.Signature)))
-	file := filepath.Join(f.Dir, strings.TrimLeft(name, "-"))
+	file := filepath.Join(f.Dir, name)
 	return file, os.WriteFile(file, []byte(text), 0o644)
 }
 
@@ -73,29 +78,46 @@ func firstLine(s string) string {
 	return s
 }
 
+// packing is the signature's end of exchanges in which only the datagrams end at
+// other places.
+const packing = ": - +"
+
 // expecting is the case with what a real kernel answered, as far as that can be
 // said.
-func (f *Fuzzer) expecting(r *result, x *Finding) []byte {
-	t := r.out[f.expected()].Transcript
+func (f *Fuzzer) expecting(ctx context.Context, r *result, x *Finding) []byte {
+	k := f.expected()
+	t := r.out[k].Transcript
 	if x.Died != nil || t == nil {
 		return r.c.Text
 	}
-	// An answer that nobody gives is one that is rewritten.
-	asking := []string{}
+	var asking strings.Builder
+	i := 0
 	for line := range strings.Lines(string(r.c.Text)) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "collect ") {
-			line += " NLMSG_OVERRUN"
+		// An answer that nobody gives is one that is rewritten.
+		sock, isRead := strings.CutPrefix(strings.TrimSpace(line), "collect ")
+		switch {
+		case isRead && strings.HasSuffix(x.Signature, packing):
+			for range t.Steps[i].Datagrams {
+				asking.WriteString("recv " + sock + " NLMSG_OVERRUN\n")
+			}
+			asking.WriteString("quiet " + sock + "\n")
+		case isRead:
+			asking.WriteString("collect " + sock + " NLMSG_OVERRUN\n")
+		default:
+			asking.WriteString(line)
 		}
-		asking = append(asking, line)
+		if !strings.HasPrefix(line, "caps ") {
+			i++
+		}
 	}
-	c, err := nlcase.Parse(r.c.Name, []byte(strings.Join(asking, "\n")+"\n"))
+	c, err := nlcase.Parse(r.c.Name, []byte(asking.String()))
 	if err != nil {
 		return r.c.Text
 	}
-	text, err := nlcase.Update(c, []*nlcase.Transcript{t})
-	if err != nil {
-		return r.c.Text
+	if o := f.Runner.Run(ctx, f.Targets, []*nlcase.Case{c})[k].Outcomes[0]; o.Transcript != nil {
+		if text, err := nlcase.Update(c, []*nlcase.Transcript{o.Transcript}); err == nil {
+			return text
+		}
 	}
-	return text
+	return r.c.Text
 }

@@ -108,6 +108,9 @@ func showFinding(x fuzz.Finding, targets []host.Target) {
 		}
 		return
 	}
+	if x.Caps != "" {
+		fmt.Println("   caps", x.Caps)
+	}
 	s, _ := style(os.Stdout)
 	fmt.Printf("%s: %s (-) and %s (+)\n", x.File, targets[0].Name, targets[1].Name)
 	for i, l := range x.Lines {
