@@ -301,6 +301,8 @@ func tameAttrs(attrs []nlcase.Attr) {
 	for i := range attrs {
 		a := &attrs[i]
 		switch {
+		case a.Value.Var != "": // shown as it is where it cannot be read
+			a.Len, a.Flags = nlcase.Arg{}, 0
 		case strings.HasSuffix(a.Name, "_PID") || strings.HasSuffix(a.Name, "_FD"):
 			if len(a.Value.Data) >= 4 {
 				a.Value.Data = nlmsg.AppendNumber(nil, nlmsg.U32, 4, 99999)
