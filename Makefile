@@ -62,8 +62,8 @@ fuzz:
 check:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	$(GO) vet ./...
-	GOOS=darwin $(GO) vet ./vmtest/... ./kernels/emulated
-	GOOS=windows $(GO) vet ./vmtest/... ./kernels/emulated
+	GOOS=darwin $(GO) vet ./vmtest/... ./kernels/emulated ./kernels/emulated
+	GOOS=windows $(GO) vet ./vmtest/... ./kernels/emulated ./kernels/emulated
 
 # QEMU and xz are all that is needed beyond Go, apt and dpkg.
 setup:

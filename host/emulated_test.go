@@ -111,3 +111,31 @@ func TestEmulatedDies(t *testing.T) {
 	assert.Contains(t, c.Outcomes[0].LastWords[1], "faultyNet.IfIndex emulated_test.go:")
 	assert.Equal(t, 3, c.Boots)
 }
+
+// A machine that is kept plays on, and one that a case broke does not.
+func TestKeep(t *testing.T) {
+	target := emulatedTargets(t, "emulated")[0]
+	target.start = func(context.Context, time.Duration, func(string)) (machine, bool, error) {
+		k, err := NewEmulated("emulated")
+		return startEmulation(faulty{k}), false, err
+	}
+	const head = "# x\n# ref: a.c b\n"
+	well := [2]string{"well", head + "ifindex $a nothing ! ENODEV\n"}
+	bug := [2]string{"bug", head + "ifindex $a bug\n"}
+	r := &Runner{Keep: true}
+	targets := []Target{target}
+	for i, want := range []struct {
+		cases []*nlcase.Case
+		boots int
+	}{{parseCases(t, well), 1}, {parseCases(t, well, well), 0}, {parseCases(t, well, bug), 0}, {parseCases(t, well), 1}} {
+		c := r.Run(t.Context(), targets, want.cases)[0]
+		assert.Equal(t, want.boots, c.Boots, "run %d", i)
+		for _, o := range c.Outcomes {
+			assert.Equal(t, map[string]Verdict{"well": Pass, "bug": Panic}[o.Case.Name], o.Verdict)
+		}
+	}
+	require.NoError(t, r.End(targets))
+	assert.Nil(t, targets[0].kept)
+	assert.Equal(t, 1, r.Run(t.Context(), targets, parseCases(t, well))[0].Boots)
+	require.NoError(t, r.End(targets))
+}
