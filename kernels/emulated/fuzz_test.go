@@ -1,6 +1,7 @@
 package emulated
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -55,7 +56,22 @@ type writer struct {
 	nlcase.Kernel
 	b    []byte
 	nets int
-	next int // socket
+	next int              // socket
+	sent map[int][][]byte // by protocol
+}
+
+// writeCases plays all cases.
+func writeCases(t testing.TB) (written []*writer) {
+	all, err := cases.All()
+	require.NoError(t, err)
+	k, err := New("6.12")
+	require.NoError(t, err)
+	for i, c := range all {
+		w := &writer{Kernel: k, b: []byte{byte(i)}, sent: map[int][][]byte{}}
+		nlcase.Play(w, c)
+		written = append(written, w)
+	}
+	return written
 }
 
 func (w *writer) Net(s nlcase.Setup, f func(nlcase.Net)) error {
@@ -79,7 +95,7 @@ func (n *writerNet) Socket(typ, proto int) (nlcase.Socket, errno) {
 	who := n.w.next % 16
 	n.w.next++
 	n.w.b = append(n.w.b, byte(who<<4|fuzzOpen), byte(typ), byte(proto), byte(n.id))
-	return &writerSocket{sk, n.w, byte(who << 4)}, 0
+	return &writerSocket{sk, n.w, byte(who << 4), proto}, 0
 }
 
 func (n *writerNet) Netns() (nlcase.Net, int, errno) {
@@ -94,8 +110,9 @@ func (n *writerNet) Netns() (nlcase.Net, int, errno) {
 
 type writerSocket struct {
 	nlcase.Socket
-	w   *writer
-	who byte
+	w     *writer
+	who   byte
+	proto int
 }
 
 func (s *writerSocket) addr(what byte, a nlcase.Addr) {
@@ -127,6 +144,7 @@ func (s *writerSocket) Send(b []byte, o nlcase.SendOptions) (int, errno) {
 	if o.To != nil {
 		to = *o.To
 	}
+	s.w.sent[s.proto] = append(s.w.sent[s.proto], slices.Clone(b))
 	s.addr(fuzzSend, to)
 	s.blob(b)
 	return s.Socket.Send(b, o)
@@ -142,13 +160,7 @@ func (s *writerSocket) Recv(o nlcase.RecvOptions) (nlcase.Datagram, errno) {
 // kernel says has the form of netlink messages. It begins with all that the cases
 // ask.
 func FuzzSocket(f *testing.F) {
-	all, err := cases.All()
-	require.NoError(f, err)
-	k, err := New("6.12")
-	require.NoError(f, err)
-	for i, c := range all {
-		w := &writer{Kernel: k, b: []byte{byte(i)}}
-		nlcase.Play(w, c)
+	for _, w := range writeCases(f) {
 		f.Add(w.b)
 	}
 	f.Fuzz(fuzzSocket)
