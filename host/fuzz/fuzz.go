@@ -35,6 +35,7 @@ type Fuzzer struct {
 	counts Counts
 	seen   map[string]bool // signatures
 	start  time.Time
+	played int // cases on the machines that there are
 }
 
 // Counts say how far a Fuzzer is.
@@ -131,6 +132,10 @@ type result struct {
 	died      int    // the kernel that did not survive, -1 for none
 }
 
+// maxPlayed is how many cases a machine plays: a kernel may be slower to take
+// namespaces down than they are made.
+const maxPlayed = 2000
+
 // play plays each pack on both kernels.
 func (f *Fuzzer) play(ctx context.Context, packs []pack) ([]result, error) {
 	list := make([]*nlcase.Case, len(packs))
@@ -140,6 +145,12 @@ func (f *Fuzzer) play(ctx context.Context, packs []pack) ([]result, error) {
 			return nil, fmt.Errorf("what was generated is no case: %w", err)
 		}
 		list[i] = c
+	}
+	if f.played += len(list); f.played > maxPlayed {
+		f.played = len(list)
+		if err := f.Runner.End(f.Targets); err != nil {
+			return nil, err
+		}
 	}
 	columns := f.Runner.Run(ctx, f.Targets, list)
 	if err := context.Cause(ctx); err != nil {
