@@ -215,7 +215,7 @@ func (k *Kernel) inetIfmcaddrNotify(in *inDevice, m *ipMcList, event uint16) {
 	if !k.has(mcNotify) {
 		return
 	}
-	skb := nlmsgNew(sizeofIfaddrmsg + 8 + 20)
+	skb := nlmsgNew(sizeofIfaddrmsg + 8 + 8 + 20)
 	k.inetFillIfmcaddr(skb, in.dev, m, &fillAddr{event: event})
 	k.rtnlNotify(skb, in.dev.net, 0, rtnlgrpIpv4Mcaddr, nil)
 }
@@ -225,7 +225,7 @@ func (k *Kernel) inet6IfmcaddrNotify(i *inet6Dev, m *ifmcaddr6, event uint16) {
 	if !k.has(mcNotify) {
 		return
 	}
-	skb := nlmsgNew(sizeofIfaddrmsg + 20 + 20)
+	skb := nlmsgNew(sizeofIfaddrmsg + 20 + 8 + 20)
 	k.inet6FillIfmcaddr(skb, i.dev, m, &fillAddr{event: event})
 	k.rtnlNotify(skb, i.dev.net, 0, rtnlgrpIpv6Mcaddr, nil)
 }
