@@ -71,7 +71,7 @@ func (k *Kernel) ipv6AddDev(d *netDevice) (*inet6Dev, errno) {
 	if d.flags&(iffNoarp|iffLoopback) != 0 {
 		i.cnf[ipv6AcceptDad] = -1
 	}
-	if d.flags&iffLoopback != 0 {
+	if d.flags&iffLoopback != 0 || d.typ == arphrdNone {
 		i.cnf[ipv6UseTempaddr] = -1
 	}
 	if addrconfLinkReady(d) {

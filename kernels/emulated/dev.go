@@ -1,6 +1,7 @@
 package emulated
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/nlrig/nlrig/vmtest/nlmsg"
@@ -169,6 +170,40 @@ func (k *Kernel) netdevStateChange(d *netDevice) {
 	}
 }
 
+// devUcAdd has a link listen to the address of another that is on it, and devUcDel no
+// longer (net/core/dev_addr_lists.c dev_uc_add, dev_uc_del).
+func (k *Kernel) devUcAdd(lower, d *netDevice) {
+	if d.ucOn == nil && !bytes.Equal(lower.addr, d.addr) {
+		d.ucOn = lower
+		lower.ucCount++
+		k.devSetRxMode(lower)
+	}
+}
+
+func (k *Kernel) devUcDel(d *netDevice) {
+	if lower := d.ucOn; lower != nil {
+		d.ucOn = nil
+		lower.ucCount--
+		k.devSetRxMode(lower)
+	}
+}
+
+// devSetRxMode makes a link promiscuous that has addresses to listen to and no
+// filter for them, as those here have none (net/core/dev.c __dev_set_rx_mode).
+func (k *Kernel) devSetRxMode(d *netDevice) {
+	set := func() {
+		if want := d.ucCount > 0; d.flags&iffUp != 0 && want != d.ucPromisc {
+			d.ucPromisc = want
+			d.changeRx(iffPromisc, &d.promiscuity, want)
+		}
+	}
+	if k.has(rxModeLater) {
+		k.scheduleWork(set)
+	} else {
+		set()
+	}
+}
+
 // devOpenOne is net/core/dev.c __dev_open.
 func (k *Kernel) devOpenOne(d *netDevice, x *extAck) errno {
 	if err := k.callNetdevice(netdevPreUp, d, x); err != 0 {
@@ -184,6 +219,7 @@ func (k *Kernel) devOpenOne(d *netDevice, x *extAck) errno {
 		}
 	}
 	d.flags |= iffUp
+	k.devSetRxMode(d)
 	k.devActivate(d)
 	return 0
 }

@@ -67,8 +67,11 @@ type netDevice struct {
 	netnsImmutable         bool // it stays in its namespace: NETIF_F_NETNS_LOCAL
 	offloadL3              bool // hardware is to count: IFLA_STATS_SET_OFFLOAD_XSTATS_L3_STATS
 	regState               regState
-	uc, mc                 hwAddrs // what it listens to beside its address, as users have said
-	linkwatchPending       bool    // __LINK_STATE_LINKWATCH_PENDING
+	uc, mc                 hwAddrs    // what it listens to beside its address, as users have said
+	linkwatchPending       bool       // __LINK_STATE_LINKWATCH_PENDING
+	ucCount                int        // unicast addresses that others listen to on it
+	ucPromisc              bool       // it is promiscuous for them
+	ucOn                   *netDevice // that it listens on with an address of its own
 }
 
 // regState is how far the registration of a link is (include/linux/netdevice.h enum
@@ -131,6 +134,8 @@ const (
 const (
 	arphrdEther    = 1
 	arphrdLoopback = 772
+	arphrdNetlink  = 824
+	arphrdNone     = 0xfffe
 )
 
 // netdevEvent is what happened to a link (include/linux/netdevice.h enum

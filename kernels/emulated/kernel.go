@@ -30,6 +30,7 @@ type Kernel struct {
 	linkOps      []*rtnlLinkOps
 	afOps        []*rtnlAfOps
 	vlans        map[*netDevice][]*netDevice // by the link that they are on
+	macvlans     map[*netDevice][]*netDevice // by the link that they share
 	lastAddr     uint32                      // of an Ethernet link
 	iflaPolicy   policy
 	notifiers    []netdevNotifier // netdev_chain
@@ -82,6 +83,7 @@ func boot(release string, trace *tracer) (*Kernel, error) {
 		rtnlHandlers: map[handlerKey]rtnlLink{},
 		families:     map[uint16]*genlFamily{},
 		vlans:        map[*netDevice][]*netDevice{},
+		macvlans:     map[*netDevice][]*netDevice{},
 		allNets:      map[*netns]struct{}{},
 	}
 	for q := range k.quirks {

@@ -169,6 +169,10 @@ const (
 	dellinkAltname
 	masterFirst
 	moveSays
+	rxModeLater
+	wgTsoMax
+	macvlanBcQueue
+	macvlanCutoff
 	moveNamesLate
 	dellinkTarget
 	vlanDownByFlags
@@ -363,6 +367,14 @@ var quirks = [nQuirks]since{
 		"net/core/dev.c __dev_change_net_namespace: RTM_DELLINK has the name that the link had"},
 	dellinkTarget: {[]string{"5.18"},
 		"net/core/rtnetlink.c rtnl_dellink: a name is one of the namespace of IFLA_TARGET_NETNSID"},
+	macvlanBcQueue: {[]string{"5.11"},
+		"drivers/net/macvlan.c macvlan_fill_info: IFLA_MACVLAN_BC_QUEUE_LEN"},
+	macvlanCutoff: {[]string{"6.4"},
+		"drivers/net/macvlan.c macvlan_fill_info: IFLA_MACVLAN_BC_CUTOFF"},
+	rxModeLater: {[]string{"7.2"},
+		"net/core/dev.c __dev_set_rx_mode: is done later, by a worker"},
+	wgTsoMax: {[]string{"6.13"},
+		"drivers/net/wireguard/device.c wg_setup: netif_set_tso_max_size"},
 	moveSays: {[]string{"6.12"},
 		"net/core/dev.c __dev_change_net_namespace: words for what is wrong"},
 	vlanDownByFlags: {[]string{"7.2"},

@@ -215,14 +215,15 @@ func (k *Kernel) registerVlanDev(d *netDevice, v *vlan) errno {
 // lowerLevel is how many links are below one, and it (include/linux/netdevice.h
 // struct net_device lower_level).
 func (d *netDevice) lowerLevel() int {
-	n := 1
-	for {
-		v, ok := d.priv.(*vlan)
-		if !ok {
+	for n := 1; ; n++ {
+		switch p := d.priv.(type) {
+		case *vlan:
+			d = p.real
+		case *macvlan:
+			d = p.lower
+		default:
 			return n
 		}
-		d = v.real
-		n++
 	}
 }
 
@@ -273,6 +274,7 @@ func (k *Kernel) vlanDevOpen(d *netDevice) errno {
 	if v.real.flags&iffUp == 0 && v.flags&vlanFlagLooseBinding == 0 {
 		return nlmsg.ENETDOWN
 	}
+	k.devUcAdd(v.real, d)
 	if v.real.carrier && v.flags&vlanFlagBridgeBinding == 0 {
 		k.netifCarrierOn(d)
 	}
@@ -281,6 +283,7 @@ func (k *Kernel) vlanDevOpen(d *netDevice) errno {
 
 // vlanDevStop is net/8021q/vlan_dev.c vlan_dev_stop.
 func (k *Kernel) vlanDevStop(d *netDevice) {
+	k.devUcDel(d)
 	if d.priv.(*vlan).flags&vlanFlagBridgeBinding == 0 {
 		k.netifCarrierOff(d)
 	}
