@@ -337,7 +337,9 @@ func (k *Kernel) removeNexthopFib(n *netns, nh *nexthop) {
 		}
 		k.fibFlush(n)
 	}
-	k.fib6DelWhere(n, func(rt *fib6Info) bool { return rt.nh == nh }, nlInfo{net: n, skipNotify: false})
+	if len(nh.f6is) > 0 {
+		k.fib6DelWhere(n, func(rt *fib6Info) bool { return rt.nh == nh }, nlInfo{net: n})
+	}
 }
 
 // removeNhGrpEntry takes a member from a group, and the group away with its last

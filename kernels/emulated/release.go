@@ -457,7 +457,7 @@ var quirks = [nQuirks]since{
 		"net/ipv4/fib_frontend.c rtm_to_fib_config, net/ipv4/fib_rules.c fib4_rule_configure: a TOS with the bits of ECN is refused"},
 	routeNoNetBroadcast: {[]string{"5.14"},
 		"net/ipv4/fib_frontend.c fib_add_ifaddr: the lowest address of a subnet is no broadcast"},
-	routeSrcGone: {[]string{"6.7"},
+	routeSrcGone: {[]string{"5.10.199", "5.15.137", "6.1.60", "6.6"},
 		"net/ipv4/fib_trie.c fib_table_flush: tells of routes whose source address is gone"},
 	nexthopHostScope: {[]string{"6.0"},
 		"net/ipv4/fib_semantics.c fib_check_nh_nongw: the scope of a nexthop without a gateway is that of the host"},
