@@ -277,6 +277,7 @@ func (k *Kernel) brDeviceEvent(e netdevEvent, d *netDevice, x *extAck) errno {
 			k.brFdbAddLocal(b, nil, d.addr, 0)
 		}
 		k.brVlanAdd(b, b.defaultPvid, vlanInfoPvid|vlanInfoUntagged|vlanInfoBrentry, x)
+		k.brVlanNotify(b, nil, b.defaultPvid, b.defaultPvid, rtmNewvlan)
 	}
 	p := d.port
 	if p == nil {

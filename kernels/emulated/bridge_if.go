@@ -95,6 +95,7 @@ func (k *Kernel) brAddIf(b *netBridge, d *netDevice, x *extAck) errno {
 	k.callNetdevice(netdevChangeupper, d, x)
 	b.ports = slices.Insert(b.ports, 0, p)
 	k.nbpUpdatePortCount(b)
+	k.brUpdateHeadroom(b)
 	late := k.has(brFeaturesLate)
 	if !late {
 		k.brUpdateFeatures(b, 1)
@@ -108,6 +109,7 @@ func (k *Kernel) brAddIf(b *netBridge, d *netDevice, x *extAck) errno {
 	}
 	if b.defaultPvid != 0 { // nbp_vlan_init
 		k.nbpVlanAdd(p, b.defaultPvid, vlanInfoPvid|vlanInfoUntagged, x)
+		k.brVlanNotify(b, p, b.defaultPvid, b.defaultPvid, rtmNewvlan)
 	}
 	changed := k.brStpRecalculateBridgeID(b)
 	if d.flags&iffUp != 0 && d.operUp() && b.dev.flags&iffUp != 0 {
@@ -130,8 +132,22 @@ func (k *Kernel) brAddIf(b *netBridge, d *netDevice, x *extAck) errno {
 // kernels tell each time (net/core/dev.c netdev_update_features,
 // netdev_change_features).
 func (k *Kernel) brUpdateFeatures(b *netBridge, n int) {
-	if len(b.ports) == n || k.has(brFeaturesLate) {
+	switch {
+	case len(b.ports) == n:
 		k.callNetdevice(netdevFeatChange, b.dev, nil)
+	case k.has(brFeaturesLate): // nothing that is on it changes
+		k.rtnetlinkEvent(netdevFeatChange, b.dev, nil)
+	}
+}
+
+// brUpdateHeadroom is net/bridge/br_if.c update_headroom. That of a veth is only
+// what others want of it.
+func (k *Kernel) brUpdateHeadroom(b *netBridge) {
+	b.dev.neededHeadroom = 0
+	for _, p := range b.ports {
+		if _, phony := p.dev.priv.(*veth); !phony {
+			b.dev.neededHeadroom = max(b.dev.neededHeadroom, p.dev.neededHeadroom)
+		}
 	}
 }
 
@@ -208,6 +224,7 @@ func (k *Kernel) delNbp(p *bridgePort) {
 	if i := slices.Index(b.ports, p); i >= 0 {
 		b.ports = slices.Delete(b.ports, i, i+1)
 	}
+	k.brUpdateHeadroom(b)
 	k.nbpVlanFlush(p)
 	k.brFdbDeleteByPort(b, p, 0, true)
 	for _, o := range b.ports { // nbp_backup_clear

@@ -190,10 +190,12 @@ func (k *Kernel) brVlanSetDefaultPvid(b *netBridge, pvid uint16, x *extAck) errn
 	if pvid == 0 { // br_vlan_disable_default_pvid
 		if b.vlans.defaultPvid(old) {
 			k.brVlanDelete(b, old)
+			k.brVlanNotify(b, nil, old, old, rtmDelvlan)
 		}
 		for _, p := range b.ports {
 			if p.vlans.defaultPvid(old) {
 				k.nbpVlanDelete(p, old)
+				k.brVlanNotify(b, p, old, old, rtmDelvlan)
 			}
 		}
 		b.defaultPvid = 0
@@ -204,7 +206,10 @@ func (k *Kernel) brVlanSetDefaultPvid(b *netBridge, pvid uint16, x *extAck) errn
 		if _, err := k.brVlanAdd(b, pvid, flags|vlanInfoBrentry, x); err != 0 {
 			return err
 		}
-		k.brVlanDelete(b, old)
+		if k.brVlanDelete(b, old) == 0 {
+			k.brVlanNotify(b, nil, old, old, rtmDelvlan)
+		}
+		k.brVlanNotify(b, nil, pvid, pvid, rtmNewvlan)
 	}
 	for _, p := range b.ports {
 		if old != 0 && !p.vlans.defaultPvid(old) || p.vlans.find(pvid) != nil {
@@ -213,7 +218,10 @@ func (k *Kernel) brVlanSetDefaultPvid(b *netBridge, pvid uint16, x *extAck) errn
 		if _, err := k.nbpVlanAdd(p, pvid, flags, x); err != 0 {
 			return err
 		}
-		k.nbpVlanDelete(p, old)
+		if k.nbpVlanDelete(p, old) == 0 {
+			k.brVlanNotify(b, p, old, old, rtmDelvlan)
+		}
+		k.brVlanNotify(b, p, pvid, pvid, rtmNewvlan)
 	}
 	b.defaultPvid = pvid
 	return 0
@@ -264,20 +272,44 @@ func (k *Kernel) brProcessVlanInfo(b *netBridge, p *bridgePort, cmd int, cur bri
 		*last = &cur
 		return 0
 	}
+	msgtype := uint16(rtmNewvlan)
+	if cmd == rtmDellink {
+		msgtype = rtmDelvlan
+	}
 	if *last == nil {
-		return k.brVlanInfo(b, p, cmd, cur, changed, x)
+		err := k.brVlanInfo(b, p, cmd, cur, changed, x)
+		if *changed {
+			k.brVlanNotify(b, p, cur.vid, cur.vid, msgtype)
+		}
+		return err
 	}
 	if !brVlanValidRange(cur, *last, x) {
 		return nlmsg.EINVAL
 	}
 	v := **last
 	*last = nil
+	var err errno
+	start := uint16(0) // of those that have changed and have not been told
 	for ; v.vid <= cur.vid; v.vid++ {
-		if err := k.brVlanInfo(b, p, cmd, v, changed, x); err != 0 {
-			return err
+		one := false
+		if err = k.brVlanInfo(b, p, cmd, v, &one, x); err != 0 {
+			break
+		}
+		switch {
+		case one:
+			*changed = true
+			if start == 0 {
+				start = v.vid
+			}
+		case start != 0:
+			k.brVlanNotify(b, p, start, v.vid-1, msgtype)
+			start = 0
 		}
 	}
-	return 0
+	if start != 0 {
+		k.brVlanNotify(b, p, start, v.vid-1, msgtype)
+	}
+	return err
 }
 
 // brVlanValidRange is net/bridge/br_private.h br_vlan_valid_range.
