@@ -17,6 +17,7 @@ const (
 	vlandbDumpFlags = 1
 
 	vlandbEntry                     = 1
+	vlandbGlobalOptions             = 2
 	vlandbEntryInfo                 = 1
 	vlandbEntryRange                = 2
 	vlandbEntryState                = 3
