@@ -54,7 +54,6 @@ type extAck struct {
 	msg      string
 	badAttr  int
 	policy   *nlaPolicy
-	cookie   []byte
 	missType uint16
 	hasMiss  bool
 	missNest int
@@ -150,7 +149,6 @@ const (
 	validateMax
 	validateMask
 	validateFunction
-	validateWarnTooLong // NLA_POLICY_EXACT_LEN_WARN: as long as len says
 )
 
 // nlaPolicy says what an attribute has to be (include/net/netlink.h struct
@@ -395,7 +393,7 @@ func (p policy) validate(t int, a *nlattr, s strictness, x *extAck, depth int) e
 			return failed(nlmsg.ERANGE)
 		}
 	}
-	return pt.validateFurther(a, s, x)
+	return pt.validateFurther(a, x)
 }
 
 // validateArray checks the elements of an array (lib/nlattr.c
@@ -416,7 +414,7 @@ func validateArray(a *nlattr, pt *nlaPolicy, s strictness, x *extAck, depth int)
 
 // validateFurther looks at the value (lib/nlattr.c nla_validate_int_range,
 // nla_validate_mask).
-func (pt *nlaPolicy) validateFurther(a *nlattr, s strictness, x *extAck) errno {
+func (pt *nlaPolicy) validateFurther(a *nlattr, x *extAck) errno {
 	switch pt.check {
 	case validateNone:
 		return 0
@@ -437,13 +435,6 @@ func (pt *nlaPolicy) validateFurther(a *nlattr, s strictness, x *extAck) errno {
 	} else {
 		low, high := pt.rangeUnsigned()
 		v := pt.unsigned(a)
-		if pt.check == validateWarnTooLong && v > high {
-			if s&strictAttrs != 0 {
-				x.setPolicy(a, pt, "invalid attribute length")
-				return nlmsg.EINVAL
-			}
-			return 0
-		}
 		inRange = low <= v && v <= high
 	}
 	switch {
@@ -506,8 +497,6 @@ func (pt *nlaPolicy) rangeUnsigned() (low, high uint64) {
 		low = uint64(pt.min)
 	case validateMax:
 		high = uint64(pt.max)
-	case validateWarnTooLong:
-		return uint64(pt.len), uint64(pt.len)
 	}
 	return low, high
 }

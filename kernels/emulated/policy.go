@@ -129,13 +129,10 @@ func (pt *nlaPolicy) write(skb *skBuff, attr uint16, d *policyDump) errno {
 		skb.nlaPutU32(nlPolicyTypeAttrBitfield32Mask, uint32(pt.mask))
 	case nlaString, nlaNulString, nlaBinary:
 		low, high := uint64(0), uint64(math.MaxUint16)
-		switch pt.check {
-		case validateRange, validateWarnTooLong:
+		if pt.check == validateRange {
 			low, high = pt.rangeUnsigned()
-		default:
-			if pt.len > 0 {
-				high = uint64(pt.len)
-			}
+		} else if pt.len > 0 {
+			high = uint64(pt.len)
 		}
 		if low > 0 {
 			skb.nlaPutU32(nlPolicyTypeAttrMinLength, uint32(low))
@@ -147,4 +144,23 @@ func (pt *nlaPolicy) write(skb *skBuff, attr uint16, d *policyDump) errno {
 	skb.nlaPutU32(nlPolicyTypeAttrType, typ)
 	n.end()
 	return 0
+}
+
+// sizeEstimate is how much room write may take (net/netlink/policy.c
+// netlink_policy_dump_attr_size_estimate).
+func (pt *nlaPolicy) sizeEstimate() int {
+	const u32, u64 = 8, 12 // of an attribute
+	n := 2 * u32           // the nest, and the type
+	switch pt.typ {
+	case nlaUnspec, nlaReject:
+		return 0
+	case nlaNested, nlaNestedArray, nlaString, nlaNulString, nlaBinary:
+		n += 2 * u32
+	case nlaBitfield32:
+		n += u32
+	case nlaFlag:
+	default:
+		n += 2 * (4 + u64) // with padding
+	}
+	return n
 }

@@ -183,30 +183,41 @@ func (k *Kernel) netlinkAck(in *skBuff, h *nlmsghdr, err errno, x *extAck) {
 const (
 	nlmsgerrMsg = 1 + iota
 	nlmsgerrOffs
-	nlmsgerrCookie
+	_ // NLMSGERR_ATTR_COOKIE
 	nlmsgerrPolicy
 	nlmsgerrMissType
 	nlmsgerrMissNest
 )
 
-// size is about how long fill's attributes get (netlink_ack_tlv_len).
+// size is how much room there is made for fill's attributes
+// (net/netlink/af_netlink.c netlink_ack_tlv_len).
 func (x *extAck) size(err errno) (n int) {
 	if x.msg != "" {
-		n += nlmsg.Align(4 + len(x.msg) + 1)
+		n += nlaTotalSize(len(x.msg) + 1)
 	}
-	if err != 0 && x.badAttr != 0 {
-		n += 8
+	if err == 0 {
+		return n
+	}
+	if x.badAttr != 0 {
+		n += nlaTotalSize(4)
+	}
+	if x.policy != nil {
+		n += x.policy.sizeEstimate()
+	}
+	if x.hasMiss {
+		n += nlaTotalSize(4)
+	}
+	if x.missNest != 0 {
+		n += nlaTotalSize(4)
 	}
 	return n
 }
 
-// fill is netlink_ack_tlv_fill.
+// fill puts the attributes of an ack (net/netlink/af_netlink.c
+// netlink_ack_tlv_fill).
 func (x *extAck) fill(skb *skBuff, h *nlmsghdr, err errno) {
 	if x.msg != "" {
 		skb.nlaPutString(nlmsgerrMsg, x.msg)
-	}
-	if len(x.cookie) > 0 {
-		skb.nlaPut(nlmsgerrCookie, x.cookie)
 	}
 	if err == 0 {
 		return
