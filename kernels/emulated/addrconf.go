@@ -342,7 +342,8 @@ func (k *Kernel) addrconfDadBegin(ifp *inet6Ifaddr) {
 }
 
 // addrconfDadCompleted has a link use an address. The first link-local one asks for
-// routers, of which there are none (net/ipv6/addrconf.c addrconf_dad_completed).
+// routers, of which there are none, and the group that it asks becomes a neighbour
+// (net/ipv6/addrconf.c addrconf_dad_completed, net/ipv6/ndisc.c ndisc_send_rs).
 func (k *Kernel) addrconfDadCompleted(ifp *inet6Ifaddr) {
 	defer k.enter("addrconf_dad_completed")()
 	k.ipv6IfaNotify(rtmNewaddr, ifp)
@@ -350,8 +351,13 @@ func (k *Kernel) addrconfDadCompleted(ifp *inet6Ifaddr) {
 	lonely := !slices.ContainsFunc(i.addrList, func(o *inet6Ifaddr) bool {
 		return o != ifp && o.scope == ifaLink && o.flags&(ifaFPermanent|ifaFTentative|ifaFOptimistic|ifaFDadfailed) == ifaFPermanent
 	})
-	if ifp.scope == ifaLink && lonely && i.dev.flags&iffLoopback == 0 {
-		i.ifFlags |= ifRsSent
+	if ifp.scope != ifaLink || !lonely || i.dev.flags&iffLoopback != 0 {
+		return
+	}
+	i.ifFlags |= ifRsSent
+	t := i.dev.net.neighFindTable(pfInet6)
+	if i.dev.flags&iffUp != 0 && t.lookup(in6AddrLinklocalAllrouters[:], i.dev) == nil {
+		k.neighCreate(t, in6AddrLinklocalAllrouters[:], i.dev, 0, false)
 	}
 }
 

@@ -142,6 +142,7 @@ func (k *Kernel) rt6DisableIp(d *netDevice, unregister bool) {
 		e = netdevUnregister
 	}
 	k.rt6SyncDownDev(d, e)
+	k.neighIfdown(d.net.neighFindTable(pfInet6), d, false)
 }
 
 // rt6RemovePrefsrc takes an address that goes from routes that prefer it as their

@@ -26,6 +26,7 @@ const (
 var (
 	in6AddrInterfacelocalAllnodes = in6Addr{0: 0xff, 1: 0x01, 15: 1}
 	in6AddrLinklocalAllnodes      = in6Addr{0: 0xff, 1: 0x02, 15: 1}
+	in6AddrLinklocalAllrouters    = in6Addr{0: 0xff, 1: 0x02, 15: 2}
 )
 
 // inMulticast says that an address is a multicast one (ipv4_is_multicast,
