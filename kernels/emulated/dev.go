@@ -173,9 +173,8 @@ func (k *Kernel) netdevStateChange(d *netDevice) {
 // devUcAdd has a link listen to the address of another that is on it, and devUcDel no
 // longer (net/core/dev_addr_lists.c dev_uc_add, dev_uc_del).
 func (k *Kernel) devUcAdd(lower, d *netDevice) {
-	if d.ucOn == nil && !bytes.Equal(lower.addr, d.addr) {
-		d.ucOn = lower
-		lower.ucCount++
+	if d.ucOn == nil && !bytes.Equal(lower.addr, d.addr) && lower.uc.addExcl(d.addr) {
+		d.ucOn, d.ucAddr = lower, slices.Clone(d.addr)
 		k.devSetRxMode(lower)
 	}
 }
@@ -183,7 +182,7 @@ func (k *Kernel) devUcAdd(lower, d *netDevice) {
 func (k *Kernel) devUcDel(d *netDevice) {
 	if lower := d.ucOn; lower != nil {
 		d.ucOn = nil
-		lower.ucCount--
+		lower.uc.del(d.ucAddr)
 		k.devSetRxMode(lower)
 	}
 }
@@ -192,7 +191,7 @@ func (k *Kernel) devUcDel(d *netDevice) {
 // filter for them, as those here have none (net/core/dev.c __dev_set_rx_mode).
 func (k *Kernel) devSetRxMode(d *netDevice) {
 	set := func() {
-		if want := d.ucCount > 0; d.flags&iffUp != 0 && want != d.ucPromisc {
+		if want := len(d.uc) > 0; d.flags&iffUp != 0 && want != d.ucPromisc {
 			d.ucPromisc = want
 			d.changeRx(iffPromisc, &d.promiscuity, want)
 		}

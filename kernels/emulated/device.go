@@ -69,9 +69,9 @@ type netDevice struct {
 	regState               regState
 	uc, mc                 hwAddrs    // what it listens to beside its address, as users have said
 	linkwatchPending       bool       // __LINK_STATE_LINKWATCH_PENDING
-	ucCount                int        // unicast addresses that others listen to on it
 	ucPromisc              bool       // it is promiscuous for them
 	ucOn                   *netDevice // that it listens on with an address of its own
+	ucAddr                 []byte     // that address
 }
 
 // regState is how far the registration of a link is (include/linux/netdevice.h enum

@@ -217,6 +217,7 @@ func (k *Kernel) ndoDfltFdbAdd(m ndmsg, d *netDevice, addr []byte, vid, nlmflags
 	if !list.addExcl(addr) && nlmflags&nlmExcl != 0 {
 		return nlmsg.EEXIST
 	}
+	k.devSetRxMode(d)
 	return 0
 }
 
@@ -232,6 +233,7 @@ func ndoDfltFdbDel(m ndmsg, d *netDevice, addr []byte) errno {
 	if !list.del(addr) {
 		return nlmsg.ENOENT
 	}
+	d.net.k.devSetRxMode(d)
 	return 0
 }
 
