@@ -135,7 +135,7 @@ func (k *Kernel) usersockInit() {
 		return 0
 	}})
 	k.registerPernetSubsys(pernetOperations{name: "fib_lookup", init: func(n *netns) errno {
-		k.netlinkKernelCreate(n, nlmsg.FibLookup, netlinkKernelCfg{input: func(*skBuff) {}})
+		k.netlinkKernelCreate(n, nlmsg.FibLookup, netlinkKernelCfg{input: k.nlFibInput})
 		return 0
 	}})
 }
