@@ -22,7 +22,7 @@ func fuzzCommand(ctx context.Context, args []string) error {
 	f := newFlags("fuzz", "-k A,B [-n SEQUENCES] [-seed N] [-o DIR]", &o)
 	o.vmFlags(f)
 	spec := f.String("k", "", "the two `KERNELS`")
-	f.IntVar(&z.N, "n", 10000, "how many sequences of system calls to play; 0 for as many as there is time for")
+	f.IntVar(&z.N, "n", 10000, "how many `SEQUENCES` of system calls to play; 0 for as many as there is time for")
 	seed := f.String("seed", "", "`number` that decides what is played (default: another in each run)")
 	f.StringVar(&z.Dir, "o", "fuzz", "`directory` for the cases that are found")
 	f.DurationVar(&z.Runner.CaseTimeout, "timeout", host.DefaultCaseTimeout, "time for one case, which is several sequences")
