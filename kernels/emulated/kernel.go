@@ -127,17 +127,26 @@ func (k *Kernel) registerPernetSubsys(ops pernetOperations) {
 // lib/kobject_uevent.c uevent_net_init, net/ipv4/fib_frontend.c nl_fib_lookup_init).
 func (k *Kernel) usersockInit() {
 	k.protocols[nlmsg.Usersock] = protocol{netlinkKernelCfg{groups: 32, flags: cfgNonrootSend}, 1, map[*Socket]struct{}{}}
-	ack := func(skb *skBuff) {
-		k.netlinkRcvSkb(skb, func(*skBuff, *nlmsghdr, *extAck) errno { return 0 })
-	}
 	k.registerPernetSubsys(pernetOperations{name: "uevent", init: func(n *netns) errno {
-		k.netlinkKernelCreate(n, nlmsg.Uevent, netlinkKernelCfg{groups: 1, flags: cfgNonrootRecv, input: ack})
+		k.netlinkKernelCreate(n, nlmsg.Uevent, netlinkKernelCfg{groups: 1, flags: cfgNonrootRecv, input: k.ueventNetRcv})
 		return 0
 	}})
 	k.registerPernetSubsys(pernetOperations{name: "fib_lookup", init: func(n *netns) errno {
 		k.netlinkKernelCreate(n, nlmsg.FibLookup, netlinkKernelCfg{input: k.nlFibInput})
 		return 0
 	}})
+}
+
+// ueventNetRcv takes events from those who may tell of some. Nobody hears of them here
+// (lib/kobject_uevent.c uevent_net_rcv, uevent_net_rcv_skb).
+func (k *Kernel) ueventNetRcv(skb *skBuff) {
+	k.netlinkRcvSkb(skb, func(skb *skBuff, _ *nlmsghdr, x *extAck) errno {
+		if !k.netlinkNetCapable(skb) {
+			x.set("missing CAP_SYS_ADMIN capability")
+			return nlmsg.EPERM
+		}
+		return 0
+	})
 }
 
 // Release is what uname -r says, of a series' newest release "6.12.999".

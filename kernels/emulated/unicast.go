@@ -11,7 +11,7 @@ import (
 // Send is sendmsg(2) with MSG_DONTWAIT (net/netlink/af_netlink.c
 // netlink_sendmsg).
 func (sk *Socket) Send(b []byte, o nlcase.SendOptions) (int, errno) {
-	return sk.netlinkSendmsg(b, o, true)
+	return sk.netlinkSendmsg(b, o, true, nil)
 }
 
 // Start is sendmsg(2), which may wait for a congested receiver, in a goroutine. It
@@ -21,7 +21,7 @@ func (sk *Socket) Start(b []byte, o nlcase.SendOptions) <-chan errno {
 	waits := make(chan struct{}, 1)
 	b = append([]byte{}, b...)
 	go func() {
-		_, e := sk.sendmsg(b, o, false, waits)
+		_, e := sk.netlinkSendmsg(b, o, false, waits)
 		done <- e
 		select {
 		case waits <- struct{}{}:
@@ -32,13 +32,9 @@ func (sk *Socket) Start(b []byte, o nlcase.SendOptions) <-chan errno {
 	return done
 }
 
-func (sk *Socket) netlinkSendmsg(b []byte, o nlcase.SendOptions, nonblock bool) (int, errno) {
-	return sk.sendmsg(b, o, nonblock, nil)
-}
-
-// sendmsg is net/netlink/af_netlink.c netlink_sendmsg. waits hears when it begins
+// netlinkSendmsg is net/netlink/af_netlink.c netlink_sendmsg. waits hears when it begins
 // to wait for its receiver.
-func (sk *Socket) sendmsg(b []byte, o nlcase.SendOptions, nonblock bool, waits chan<- struct{}) (int, errno) {
+func (sk *Socket) netlinkSendmsg(b []byte, o nlcase.SendOptions, nonblock bool, waits chan<- struct{}) (int, errno) {
 	k := sk.k
 	if e := sk.fdget(); e != 0 {
 		return 0, e
