@@ -1,8 +1,7 @@
 // Package emulated is a kernel's netlink core in Go: rtnetlink, generic netlink, and
-// the sockets that they are spoken to through. It answers byte for byte as Linux does,
-// of the release that New is asked for. It lives in the process that uses it, on any
-// operating system, without root; a network namespace takes less than a tenth of a
-// millisecond.
+// the sockets that they are spoken to through. It answers as Linux does, of the release
+// that New is asked for. It lives in the process that uses it, on any operating system,
+// without root; a network namespace takes less than a tenth of a millisecond.
 //
 // A program that speaks netlink through github.com/mdlayher/netlink has its unit tests
 // run on it, on each series of kernels that its users have:

@@ -171,6 +171,12 @@ func fuzzSocket(t *testing.T, b []byte) {
 		return
 	}
 	defer watch(20 * time.Second)()
+	first, again := playTape(t, b), playTape(t, b)
+	require.Equal(t, first, again, "the same calls are answered otherwise")
+}
+
+// playTape makes the calls on a kernel of its own, and returns what was read.
+func playTape(t *testing.T, b []byte) (read [][]byte) {
 	in := tape(b)
 	k, err := New(fuzzReleases[in.u8()%len(fuzzReleases)])
 	require.NoError(t, err)
@@ -180,7 +186,9 @@ func fuzzSocket(t *testing.T, b []byte) {
 		op := in.u8()
 		at := &sockets[op>>4]
 		if sk := *at; sk != nil {
-			fuzzCall(t, sk, op&15, &in)
+			if d := fuzzCall(t, sk, op&15, &in); d != nil {
+				read = append(read, d)
+			}
 		}
 		switch op & 15 {
 		case fuzzOpen:
@@ -208,10 +216,11 @@ func fuzzSocket(t *testing.T, b []byte) {
 		n.Close()
 	}
 	requireIdle(t, k)
+	return read
 }
 
-// fuzzCall is a call on a socket.
-func fuzzCall(t *testing.T, sk *Socket, what int, in *tape) {
+// fuzzCall is a call on a socket. It returns what was read.
+func fuzzCall(t *testing.T, sk *Socket, what int, in *tape) []byte {
 	switch what {
 	case fuzzClose:
 		sk.Close()
@@ -244,7 +253,7 @@ func fuzzCall(t *testing.T, sk *Socket, what int, in *tape) {
 	case fuzzRecv:
 		d, err := sk.Recv(nlcase.RecvOptions{Size: in.u8() * 64})
 		if err != 0 || d.From.Pid != 0 || d.Flags != 0 || sk.proto == nlmsg.Usersock {
-			return
+			return nil // not the kernel's, or not whole
 		}
 		for b := d.Data; len(b) > 0; {
 			require.GreaterOrEqual(t, len(b), nlmsg.HeaderLen)
@@ -253,7 +262,9 @@ func fuzzCall(t *testing.T, sk *Socket, what int, in *tape) {
 			require.LessOrEqual(t, n, len(b))
 			b = b[min(nlmsg.Align(n), len(b)):]
 		}
+		return d.Data
 	case fuzzName:
 		sk.Getsockname()
 	}
+	return nil
 }
