@@ -223,19 +223,6 @@ func (k *Kernel) devOpenOne(d *netDevice, x *extAck) errno {
 	return 0
 }
 
-// devOpen is net/core/dev.c dev_open.
-func (k *Kernel) devOpen(d *netDevice, x *extAck) errno {
-	if d.flags&iffUp != 0 {
-		return 0
-	}
-	if err := k.devOpenOne(d, x); err != 0 {
-		return err
-	}
-	k.rtmsgIfinfo(rtmNewlink, d, iffUp|iffRunning, 0, nil)
-	k.callNetdevice(netdevUp, d, nil)
-	return 0
-}
-
 // devCloseAll is net/core/dev.c __dev_close_many.
 func (k *Kernel) devCloseAll(devs []*netDevice) {
 	for _, d := range devs {

@@ -337,7 +337,7 @@ func (k *Kernel) rtnlCreateLink(n *netns, name string, ops *rtnlLinkOps, tb attr
 		case iflaGroup:
 			d.group = a.u32()
 		default:
-			d.setGso(k, t, a.u32())
+			d.setGso(t, a.u32())
 		}
 	}
 	return d, 0

@@ -62,7 +62,7 @@ const groMaxSize = 8 * 65535
 // setGso sets one of the sizes that a link sends or puts together at most. The
 // general ones hold for IPv4 too, as far as they are no larger than a packet of
 // old (net/core/dev.c netif_set_gso_max_size and its like).
-func (d *netDevice) setGso(k *Kernel, t int, n uint32) {
+func (d *netDevice) setGso(t int, n uint32) {
 	switch t {
 	case iflaGsoMaxSegs:
 		d.gsoMaxSegs = n
@@ -304,7 +304,7 @@ func (k *Kernel) setlinkRest(d *netDevice, tb attrTable, status *int, x *extAck)
 			return nlmsg.EINVAL
 		}
 		if d.gso(t) != a.u32() {
-			d.setGso(k, t, a.u32())
+			d.setGso(t, a.u32())
 			*status |= setlinkModified
 		}
 	}
