@@ -60,9 +60,10 @@ var inetConfPolicy = func() policy {
 	for i, most := range map[int]int64{ipv4RpFilter: 2, ipv4ForceIgmpVersion: 3, ipv4ArpAnnounce: 2, ipv4ArpIgnore: 8, ipv4ArpAccept: 2} {
 		p[i+1].max = most
 	}
-	for _, i := range []int{ipv4Tag, ipv4MediumID, ipv4Igmpv2UnsolicitedReport, ipv4Igmpv3UnsolicitedReport} {
+	for _, i := range []int{ipv4Tag, ipv4Igmpv2UnsolicitedReport, ipv4Igmpv3UnsolicitedReport} {
 		p[i+1].check = validateNone
 	}
+	p[ipv4MediumID+1] = nlaPolicy{typ: nlaS32, check: validateMin, min: -1}
 	p[ipv4McForwarding+1] = nlaPolicy{typ: nlaReject}
 	return p
 }()
@@ -89,32 +90,21 @@ func (k *Kernel) inetSetLinkAf(d *netDevice, a *nlattr, x *extAck) errno {
 	if conf == nil {
 		return 0
 	}
-	if !k.has(inetDevconfPolicy) {
-		eachAttr(conf.data, conf.off+4, func(v *nlattr) errno {
-			d.inDev.cnf[v.kind()-1] = int32(v.u32())
+	_, err = eachAttr(conf.data, conf.off+4, func(v *nlattr) errno {
+		i := int(v.kind()) - 1
+		old := d.inDev.cnf[i]
+		d.inDev.cnf[i] = int32(v.u32())
+		if d.inDev.cnf[i] == old || !k.has(inetConfNotNested) {
 			return 0
-		})
-		return 0
-	}
-	if tb, err = nlaParse(conf.data, conf.off+4, inetConfPolicy, strict, nil); err != 0 {
-		return nlmsg.EINVAL
-	}
-	for t, v := range tb {
-		if v == nil {
-			continue
-		}
-		p := &d.inDev.cnf[t-1]
-		old := *p
-		if *p = int32(v.u32()); *p == old {
-			continue
 		}
 		for _, c := range k.netconf4.values {
-			if c.index == t-1 && c.index != ipv4BcForwarding {
+			if c.index == i && i != ipv4BcForwarding {
 				k.inetNetconfNotifyDevconf(d.net, rtmNewnetconf, d.index, c.attr, d.inDev.cnf)
 			}
 		}
-	}
-	return 0
+		return 0
+	})
+	return err
 }
 
 // inet6AfPolicy is net/ipv6/addrconf.c inet6_af_policy.

@@ -538,7 +538,7 @@ var quirks = [nQuirks]since{
 	inetDevconfPolicy: {[]string{"7.1"},
 		"net/ipv4/devinet.c inet_validate_link_af, inet_set_link_af: the values have a policy, and changes are told"},
 	inetConfNotNested: {[]string{"7.2.9", "7.3"},
-		"net/ipv4/devinet.c inet_validate_link_af: IFLA_INET_CONF does without NLA_F_NESTED again"},
+		"net/ipv4/devinet.c inet_validate_link_af, inet_set_link_af: IFLA_INET_CONF does without NLA_F_NESTED again, and netconf tells what it sets"},
 	boolUnknown: {[]string{"6.12"},
 		"net/bridge/br.c br_boolopt_multi_toggle: an option that is not known is refused"},
 	stpInNetns: {[]string{"5.15"},
