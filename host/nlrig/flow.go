@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/nlrig/nlrig/host"
@@ -53,7 +52,7 @@ func flow(_ context.Context, args []string) error {
 				}
 			}
 			if len(names)*len(list) > 1 {
-				fmt.Fprintln(os.Stdout)
+				fmt.Println()
 			}
 		}
 	}

@@ -251,10 +251,14 @@ func versions(ctx context.Context, c *kernels.Catalogue, spec, what string) ([]k
 	}
 	var vs []kernels.Version
 	for _, x := range all {
-		if x.name != "" {
-			return nil, misuse("%s is %s: there is nothing to %s", x.name, map[bool]string{true: "the running kernel", false: "a part of nlrig"}[x.name == "local"], what)
+		switch x.name {
+		case "":
+			vs = append(vs, x.version)
+		case "local":
+			return nil, misuse("local is the running kernel: there is nothing to %s", what)
+		default:
+			return nil, misuse("%s is a part of nlrig: there is nothing to %s", x.name, what)
 		}
-		vs = append(vs, x.version)
 	}
 	return vs, nil
 }

@@ -42,8 +42,8 @@ func (s Style) verdict(v, text string) string {
 
 // cell paints a cell's text.
 func (s Style) cell(c *Cell, text string) string {
-	if c.held() {
-		return s.verdict(map[bool]string{true: Skip, false: c.Verdict}[c.Explained], text)
+	if c.Explained {
+		return s.verdict(Skip, text)
 	}
 	return s.verdict(c.Verdict, text)
 }
