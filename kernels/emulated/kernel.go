@@ -199,8 +199,14 @@ func (t *task) byFd(fd int) (*netns, errno) {
 	if n := t.fds[fd]; n != nil && !n.closed.Load() {
 		return n, 0
 	}
+	if fd >= 0 && fd <= stderr {
+		return nil, nlmsg.EINVAL // a file that is no namespace
+	}
 	return nil, nlmsg.EBADF
 }
+
+// stderr is the last of the descriptors that every process has.
+const stderr = 2
 
 // firstPid is the process ID of whoever plays a case, and firstFd its first
 // descriptor of a namespace.

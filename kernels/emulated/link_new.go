@@ -241,7 +241,7 @@ func (k *Kernel) rtnlNewlinkCreate(r *newlink) (err errno) {
 		return nlmsg.EOPNOTSUPP
 	}
 	name := ops.kind + "%d"
-	if a := tb.get(iflaIfname); a != nil && a.str() != "" {
+	if a := tb.get(iflaIfname); a != nil && (a.str() != "" || k.has(emptyNameRefused)) {
 		name = a.str()
 	}
 	dest, link := r.dest, r.link

@@ -59,13 +59,13 @@ var (
 type ifStatsMsg struct {
 	family, pad1 uint8
 	pad2         uint16
-	ifindex      int32
+	ifindex      uint32
 	filterMask   uint32
 }
 
 // parseIfStatsMsg reads a header that rtnlValidStatsReq has found there.
 func parseIfStatsMsg(b []byte) ifStatsMsg {
-	return ifStatsMsg{b[0], b[1], native.Uint16(b[2:]), int32(native.Uint32(b[4:])), native.Uint32(b[8:])}
+	return ifStatsMsg{b[0], b[1], native.Uint16(b[2:]), native.Uint32(b[4:]), native.Uint32(b[8:])}
 }
 
 // rtnlRegisterStats is what rtnetlink_init registers for statistics.
@@ -134,7 +134,7 @@ func (k *Kernel) rtnlStatsGet(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 		return err
 	}
 	n, m := skb.sk.net, parseIfStatsMsg(h.payload())
-	if m.ifindex <= 0 {
+	if m.ifindex == 0 {
 		return nlmsg.EINVAL
 	}
 	d := n.devGetByIndex(int(m.ifindex))
@@ -280,7 +280,7 @@ func (k *Kernel) rtnlStatsSet(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 		x.set("Address family should be AF_UNSPEC")
 		return nlmsg.EINVAL
 	}
-	if m.ifindex <= 0 {
+	if m.ifindex == 0 {
 		return nlmsg.EINVAL
 	}
 	d := skb.sk.net.devGetByIndex(int(m.ifindex))

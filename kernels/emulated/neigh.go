@@ -180,7 +180,8 @@ var ndaPolicies = func() (p [4]policy) {
 		ndaFdbExtAttrs: {typ: nlaNested},
 	}
 	ext := append(slices.Clone(base), nlaPolicy{typ: nlaU32, check: validateMask, mask: 1})
-	flush := append(slices.Clone(ext), nlaPolicy{typ: nlaU16}, nlaPolicy{typ: nlaU8})
+	// NDA_NDM_STATE_MASK and NDA_NDM_FLAGS_MASK are for flushes alone.
+	flush := append(slices.Clone(ext), nlaPolicy{}, nlaPolicy{})
 	validated := slices.Clone(flush)
 	validated[ndaFlagsExt].mask = 1 | 1<<2
 	return [4]policy{base, ext, flush, validated}

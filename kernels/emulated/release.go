@@ -167,6 +167,7 @@ const (
 	gsoValidated
 	peerChecked
 	dellinkAltname
+	emptyNameRefused
 	masterFirst
 	moveSays
 	rxModeLater
@@ -361,6 +362,8 @@ var quirks = [nQuirks]since{
 		"net/core/rtnetlink.c rtnl_nla_parse_ifinfomsg: a peer's ifindex is not negative"},
 	dellinkAltname: {[]string{"5.18"},
 		"net/core/rtnetlink.c rtnl_dellink: ENODEV for an alternative name that nobody has"},
+	emptyNameRefused: {[]string{"5.18"},
+		"net/core/rtnetlink.c rtnl_newlink_create: an IFLA_IFNAME without a name is no name to make up"},
 	masterFirst: {[]string{"6.2"},
 		"net/core/rtnetlink.c do_setlink: IFLA_MASTER before the flags"},
 	moveNamesLate: {[]string{"5.15.137", "6.1.60", "6.5.9", "6.6"},
