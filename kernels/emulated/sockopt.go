@@ -53,7 +53,7 @@ func (sk *Socket) netlinkSetsockopt(opt int, value []byte) errno {
 	case netlinkAddMembership, netlinkDropMembership:
 		return sk.membership(opt, n)
 	case netlinkListenAllNsid:
-		if !sk.task.nsCapable(sk.k.init.user) {
+		if !sk.task.nsCapable(sk.net.user) {
 			return nlmsg.EPERM
 		}
 	}

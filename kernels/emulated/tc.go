@@ -398,6 +398,9 @@ func (k *Kernel) tcFilter(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 func (k *Kernel) tcCtlAction(skb *skBuff, h *nlmsghdr, x *extAck) errno {
 	defer k.enter("tc_ctl_action")()
 	const tcaActTab = 1
+	if h.Type != rtmGetaction && !k.netlinkNsCapable(skb, k.init.user) {
+		return nlmsg.EPERM
+	}
 	tb, err := nlmsgParse(h, 4, policy{tcaActTab: {}}, liberal, x)
 	if err != 0 {
 		return err
