@@ -297,7 +297,7 @@ func (k *Kernel) fib6NhInit(n *netns, cfg *fib6Config, x *extAck) (*fibNh, errno
 		}
 		nh.flags |= rtnhOnlink
 	}
-	if fib6IsReject(cfg, dev) {
+	if reject := cfg.flags&rtfReject != 0; reject || !k.has(loNotReject) && fib6IsReject(cfg, dev) {
 		if dev = n.devGetByIndex(loopbackIfindex); dev == nil || dev.in6Dev == nil {
 			return nil, nlmsg.ENODEV
 		}

@@ -44,6 +44,7 @@ func (k *Kernel) subsystems() {
 	k.neighInit()
 	k.tcInit()
 	k.brInit()
+	k.brRequestsInit()
 	k.dcbInit()
 }
 

@@ -168,6 +168,9 @@ const (
 	peerChecked
 	dellinkAltname
 	emptyNameRefused
+	loNotReject
+	mdbOfLinks
+	mdbGet
 	masterFirst
 	moveSays
 	rxModeLater
@@ -364,6 +367,12 @@ var quirks = [nQuirks]since{
 		"net/core/rtnetlink.c rtnl_dellink: ENODEV for an alternative name that nobody has"},
 	emptyNameRefused: {[]string{"5.18"},
 		"net/core/rtnetlink.c rtnl_newlink_create: an IFLA_IFNAME without a name is no name to make up"},
+	loNotReject: {[]string{"5.10.262", "6.1.192", "6.12.118", "7.0"},
+		"net/ipv6/route.c fib6_nh_init: a nexthop over the loopback is looked at as any other"},
+	mdbOfLinks: {[]string{"6.4"},
+		"net/core/rtnetlink.c rtnl_mdb_add: multicast groups are for any link that has operations for them"},
+	mdbGet: {[]string{"6.7"},
+		"net/core/rtnetlink.c rtnl_mdb_get: one group"},
 	masterFirst: {[]string{"6.2"},
 		"net/core/rtnetlink.c do_setlink: IFLA_MASTER before the flags"},
 	moveNamesLate: {[]string{"5.15.137", "6.1.60", "6.5.9", "6.6"},

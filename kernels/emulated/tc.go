@@ -80,6 +80,10 @@ type tcmsg struct {
 
 const sizeofTcmsg = 20
 
+// ifindexMagicBlock is TCM_IFINDEX_MAGIC_BLOCK: parent is a block of filters, and
+// there is none.
+const ifindexMagicBlock = -1
+
 // tcParse takes a request apart, and finds its link.
 func (k *Kernel) tcParse(skb *skBuff, h *nlmsghdr, x *extAck) (t tcmsg, tb attrTable, d *netDevice, err errno) {
 	if tb, err = nlmsgParse(h, sizeofTcmsg, rtmTcaPolicy, liberal, x); err != 0 {
@@ -369,13 +373,23 @@ func (k *Kernel) tcDumpNothing(*skBuff, *netlinkCallback) errno { return 0 }
 // are not emulated (net/sched/cls_api.c tc_new_tfilter, tc_del_tfilter,
 // tc_get_tfilter, tc_ctl_chain).
 func (k *Kernel) tcFilter(skb *skBuff, h *nlmsghdr, x *extAck) errno {
-	t, _, d, err := k.tcParse(skb, h, x)
+	t, tb, d, err := k.tcParse(skb, h, x)
 	if err != 0 && err != nlmsg.ENODEV {
 		return err
 	}
-	if h.Type == rtmGettfilter && t.info>>16 == 0 {
-		x.set("Invalid filter command with priority of zero")
-		return nlmsg.ENOENT
+	if t.info>>16 == 0 { // no priority
+		switch {
+		case h.Type == rtmGettfilter, h.Type == rtmNewtfilter && h.Flags&nlmCreate == 0:
+			x.set("Invalid filter command with priority of zero")
+			return nlmsg.ENOENT
+		case h.Type == rtmDeltfilter && (t.info != 0 || t.handle != 0 || tb.get(tcaKind) != nil):
+			x.set("Cannot flush filters with protocol, handle or kind set")
+			return nlmsg.ENOENT
+		}
+	}
+	if t.ifindex == ifindexMagicBlock {
+		x.set("Block of given index was not found")
+		return nlmsg.EINVAL
 	}
 	if d == nil {
 		return nlmsg.ENODEV
