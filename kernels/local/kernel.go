@@ -158,6 +158,13 @@ func (k *Kernel) Prepare() {
 	k.spare.Store(&jobs)
 }
 
+// Discard lets go of the namespace that Prepare made, if no case has had it.
+func (k *Kernel) Discard() {
+	if spare := k.spare.Swap(nil); spare != nil {
+		close(*spare)
+	}
+}
+
 // Net calls f in a fresh network namespace, on a thread that ends with f. All
 // errors are *NamespaceError.
 func (k *Kernel) Net(s nlcase.Setup, f func(nlcase.Net)) error {
@@ -199,7 +206,10 @@ func (k *Kernel) thread(jobs <-chan job, ready func()) {
 	}
 	deepen()
 	ready()
-	j := <-jobs
+	j, wanted := <-jobs
+	if !wanted {
+		return
+	}
 	if err != nil {
 		j.done <- &NamespaceError{"unshare(CLONE_NEWNET)", err}
 		return
