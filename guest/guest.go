@@ -50,14 +50,16 @@ type server struct {
 	wants map[uint32]chan *wire.Module
 	next  uint32
 
-	input chan *wire.Input // to the shell; holds one
+	programs programs
+	system   system
+	putting  putting
 }
 
 // start starts the goroutines that are there for good, so that the image of a VM
 // has them.
 func (s *server) start() {
 	s.wants = make(map[uint32]chan *wire.Module)
-	s.input = make(chan *wire.Input, 1)
+	s.programs.all = make(map[uint32]*program)
 	s.plays = make(chan *wire.Play, 1)
 	go func() {
 		for p := range s.plays {
@@ -104,15 +106,27 @@ func (s *server) serve(hello *wire.Hello) error {
 			}
 		case *wire.Show:
 			err = s.conn.Send(&wire.Stacks{Text: s.stacks()})
-		case *wire.Shell:
-			go s.shell(m)
-		case *wire.Input:
-			select {
-			case s.input <- m:
-			default: // nobody has asked for it
+		case *wire.Equip:
+			// The kernel may want modules, which this loop takes.
+			go func() { _ = s.done(m.ID, nil, s.equip(m)) }()
+		case *wire.Put:
+			if last, failed := s.put(m); last {
+				err = s.done(m.ID, nil, failed)
 			}
+		case *wire.Fetch:
+			go s.fetch(m)
+		case *wire.Exec:
+			s.run(m)
+		case *wire.Input:
+			s.typed(m)
+		case *wire.Signal:
+			s.signal(m)
 		case *wire.Resize:
 			resize(m.Rows, m.Cols)
+		case *wire.Tidy:
+			go func() { _ = s.done(m.ID, s.tidy(), nil) }() // a host that is gone is noticed by serve
+		case *wire.Modprobe:
+			go func() { _ = s.done(m.ID, nil, s.module(m.Name)) }()
 		case *wire.Leave:
 			go s.bye()
 		}
@@ -122,12 +136,22 @@ func (s *server) serve(hello *wire.Hello) error {
 	}
 }
 
+// done answers what has an ID.
+func (s *server) done(id uint32, left []string, failed error) error {
+	d := wire.Done{ID: id, Left: left}
+	if failed != nil {
+		d.Err = failed.Error()
+	}
+	return s.conn.Send(&d)
+}
+
 func (s *server) beat() {
 	for range time.Tick(heartbeat) {
 		if !s.said.Load() {
 			continue
 		}
 		s.readLog(beatRecords)
+		s.programs.reapOrphans()
 		if s.conn.Send(&wire.Heartbeat{Case: s.running.Load()}) != nil {
 			return
 		}

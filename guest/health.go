@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,21 +147,11 @@ func (v *vm) leaks() (all []string) {
 	return all[:min(len(all), wire.MaxLeaks)]
 }
 
-// processes are PID 1's children.
+// processes are PID 1's children that run.
 func processes() (all []string) {
-	proc, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	defer unix.Close(proc)
-	for _, pid := range names(entries(proc)) {
-		if pid[0] < '1' || pid[0] > '9' {
-			continue
-		}
-		stat, _ := os.ReadFile("/proc/" + pid + "/stat")
-		name, rest, _ := strings.Cut(string(stat), ") ")
-		if f := strings.Fields(rest); len(f) > 1 && f[1] == "1" && f[0] != "Z" {
-			all = append(all, "process "+name+")")
+	for _, c := range children() {
+		if c.state != "Z" {
+			all = append(all, "process ("+c.name+")")
 		}
 	}
 	return all

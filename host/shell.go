@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/host/console"
 	"github.com/nlrig/nlrig/host/qemu"
 	"github.com/nlrig/nlrig/initramfs"
@@ -72,7 +73,7 @@ func (r *Rig) Shell(ctx context.Context, v kernels.Version, sh Shell) (status in
 	}
 	var screen *gate
 	var keys *io.PipeWriter
-	t := r.qemuTarget(v, func(c *qemu.Config) {
+	t := r.qemuTarget(v, r.QEMU, func(c *qemu.Config) {
 		// Anew for each boot: the VM before may still wait for a key.
 		screen = &gate{w: sh.screen()}
 		c.Output = screen
@@ -89,7 +90,7 @@ func (r *Rig) Shell(ctx context.Context, v kernels.Version, sh Shell) (status in
 	if s == nil {
 		return 0, &LostError{t.Name, failed}
 	}
-	m := &wire.Shell{}
+	m := &wire.Exec{Program: 1, Path: layout.Shell, Args: []string{"gosh"}, Dir: "/", Stdin: true, Alone: true}
 	exited := false
 	var left chan struct{}
 	var resized chan os.Signal
@@ -120,8 +121,17 @@ func (r *Rig) Shell(ctx context.Context, v kernels.Version, sh Shell) (status in
 		defer signal.Stop(resized)
 	}
 	defer p.end(s, true)
+	term := m.Term
+	if term == "" {
+		term = "dumb"
+	}
+	m.Env = []string{"PATH=" + layout.Path, "HOME=/", "USER=root", "SHELL=" + layout.Shell, "TERM=" + term}
 	screen.open.Store(true)
-	if err := s.conn.Send(m); err != nil {
+	err = s.conn.Send(&wire.Equip{ID: 1})
+	if err == nil {
+		err = s.conn.Send(m)
+	}
+	if err != nil {
 		return 0, &LostError{t.Name, s.lost(err)}
 	}
 	quiet := time.NewTimer(silence)
@@ -135,7 +145,7 @@ func (r *Rig) Shell(ctx context.Context, v kernels.Version, sh Shell) (status in
 			quiet.Reset(silence)
 			switch m := msg.(type) {
 			case *wire.Read:
-				go sh.answer(s.conn)
+				go answer(s.conn, m.Program, sh.Stdin)
 			case *wire.Output:
 				if err := sh.write(m); err != nil {
 					return 0, fmt.Errorf("the shell's output: %w", err)
@@ -145,6 +155,9 @@ func (r *Rig) Shell(ctx context.Context, v kernels.Version, sh Shell) (status in
 				s.bye()
 				if m.Err != "" {
 					return 0, errors.New(t.Name + ": " + console.Printable(m.Err))
+				}
+				if m.Signal != 0 {
+					return 128 + int(m.Signal), nil
 				}
 				return int(m.Status), nil
 			}
@@ -205,16 +218,6 @@ func (sh *Shell) typed(keys io.Writer, left chan<- struct{}) {
 			return
 		}
 	}
-}
-
-// answer sends the next piece of the input, or its end.
-func (sh *Shell) answer(conn *wire.Conn) {
-	buf := make([]byte, 32<<10)
-	n, err := 0, error(nil)
-	for n == 0 && err == nil {
-		n, err = sh.Stdin.Read(buf)
-	}
-	_ = conn.Send(&wire.Input{Data: buf[:n]}) // an error is the reader's to notice
 }
 
 func (sh *Shell) write(m *wire.Output) error {

@@ -16,4 +16,10 @@ const (
 	WarmUp = "nlrig_warm_up"
 	// Path is where a shell finds commands: modprobe is the agent.
 	Path = "/bin:/sbin"
+	// Share is a word of the kernel's command line, and with it of init's
+	// environment: where, in bytes, the memory begins that the host has, too.
+	// Only a VM for programs has it.
+	Share = "nlrig_share"
+	// ShareSize is its size.
+	ShareSize = 64 << 20
 )

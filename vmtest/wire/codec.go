@@ -30,6 +30,13 @@ func (e *encoder) bytes(p []byte) {
 	e.b = append(e.b, p...)
 }
 
+func (e *encoder) strs(all []string) {
+	e.uint(uint32(len(all)))
+	for _, s := range all {
+		e.str(s)
+	}
+}
+
 // decoder takes fields off a payload. The first error sticks; every field
 // after it is zero.
 type decoder struct {
@@ -60,6 +67,18 @@ func (d *decoder) atMost(max uint32) uint32 {
 }
 
 func (d *decoder) str() string { return string(d.bytes()) }
+
+// strs takes at most max strings.
+func (d *decoder) strs(max uint32) (all []string) {
+	for range d.atMost(max) {
+		s := d.str()
+		if d.err != nil {
+			return nil // a count that the payload does not hold allocates nothing
+		}
+		all = append(all, s)
+	}
+	return all
+}
 
 // bytes returns a part of the payload, which the frame owns.
 func (d *decoder) bytes() []byte {

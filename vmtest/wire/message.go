@@ -16,6 +16,8 @@ const (
 	TypeRead
 	TypeOutput
 	TypeExited
+	TypeDone
+	TypeContent
 )
 
 const (
@@ -23,16 +25,24 @@ const (
 	TypeModule
 	TypeShow
 	TypeLeave
-	TypeShell
+	TypeExec
 	TypeInput
 	TypeResize
 	TypeWake
+	TypeEquip
+	TypePut
+	TypeFetch
+	TypeSignal
+	TypeTidy
+	TypeModprobe
 )
 
-// MaxLeaks bounds Result.Leaks and MaxUndead Bye.Undead.
+// MaxLeaks bounds Result.Leaks, MaxUndead Bye.Undead and MaxWords the arguments
+// and the environment of Exec.
 const (
 	MaxLeaks  = 32
 	MaxUndead = 1000
+	MaxWords  = 1 << 16
 )
 
 // Message is one of the types below, as a pointer.
@@ -115,23 +125,6 @@ type Stacks struct{ Text string }
 // whose network namespaces the kernel has not freed.
 type Bye struct{ Undead []uint32 }
 
-// Read asks for Input: what the shell was sent before has gone into its pipe.
-type Read struct{}
-
-// Output is what a shell without a terminal wrote. Stream is 1 for its standard
-// output, 2 for its standard error.
-type Output struct {
-	Stream uint8
-	Data   []byte
-}
-
-// Exited ends a shell. Status is as a shell reports it, 128 and more for a
-// signal; Err says why there was no shell.
-type Exited struct {
-	Status uint8
-	Err    string
-}
-
 // Play has the guest play a case in a fresh network namespace. ID is not 0.
 // Where Release is not empty, the guards of the case are held against it and
 // not against the kernel's.
@@ -159,19 +152,6 @@ type Show struct{}
 // Leave asks for Bye.
 type Leave struct{}
 
-// Shell starts a shell: on the console where Term names a terminal's type, and
-// otherwise on pipes, with Read, Input and Output.
-type Shell struct {
-	Term       string
-	Rows, Cols uint16
-}
-
-// Input answers Read; without Data it is the end.
-type Input struct{ Data []byte }
-
-// Resize is the new size of the console's terminal.
-type Resize struct{ Rows, Cols uint16 }
-
 func (*Hello) Type() Type     { return TypeHello }
 func (*Heartbeat) Type() Type { return TypeHeartbeat }
 func (*Kmsg) Type() Type      { return TypeKmsg }
@@ -187,7 +167,15 @@ func (*Leave) Type() Type     { return TypeLeave }
 func (*Read) Type() Type      { return TypeRead }
 func (*Output) Type() Type    { return TypeOutput }
 func (*Exited) Type() Type    { return TypeExited }
-func (*Shell) Type() Type     { return TypeShell }
+func (*Done) Type() Type      { return TypeDone }
+func (*Content) Type() Type   { return TypeContent }
+func (*Equip) Type() Type     { return TypeEquip }
+func (*Put) Type() Type       { return TypePut }
+func (*Fetch) Type() Type     { return TypeFetch }
+func (*Exec) Type() Type      { return TypeExec }
+func (*Signal) Type() Type    { return TypeSignal }
+func (*Tidy) Type() Type      { return TypeTidy }
+func (*Modprobe) Type() Type  { return TypeModprobe }
 func (*Input) Type() Type     { return TypeInput }
 func (*Resize) Type() Type    { return TypeResize }
 
@@ -224,8 +212,24 @@ func (t Type) message() Message {
 		return new(Output)
 	case TypeExited:
 		return new(Exited)
-	case TypeShell:
-		return new(Shell)
+	case TypeDone:
+		return new(Done)
+	case TypeContent:
+		return new(Content)
+	case TypeEquip:
+		return new(Equip)
+	case TypePut:
+		return new(Put)
+	case TypeFetch:
+		return new(Fetch)
+	case TypeExec:
+		return new(Exec)
+	case TypeSignal:
+		return new(Signal)
+	case TypeTidy:
+		return new(Tidy)
+	case TypeModprobe:
+		return new(Modprobe)
 	case TypeInput:
 		return new(Input)
 	case TypeResize:
@@ -250,7 +254,10 @@ func (t Type) String() string {
 		TypeResult: "result", TypeStacks: "stacks", TypeBye: "bye",
 		TypeWake: "wake", TypePlay: "play", TypeModule: "module", TypeShow: "show", TypeLeave: "leave",
 		TypeRead: "read", TypeOutput: "output", TypeExited: "exited",
-		TypeShell: "shell", TypeInput: "input", TypeResize: "resize",
+		TypeDone: "done", TypeContent: "content",
+		TypeEquip: "equip", TypePut: "put", TypeFetch: "fetch", TypeExec: "exec",
+		TypeSignal: "signal", TypeTidy: "tidy", TypeModprobe: "modprobe",
+		TypeInput: "input", TypeResize: "resize",
 	}
 	if s, ok := names[t]; ok {
 		return s
@@ -316,10 +323,7 @@ func (m *Result) encode(e *encoder) {
 	e.str(m.Err)
 	e.uint(m.Dropped)
 	e.uint(m.Tainted)
-	e.uint(uint32(len(m.Leaks)))
-	for _, l := range m.Leaks {
-		e.str(l)
-	}
+	e.strs(m.Leaks)
 }
 
 func (m *Result) decode(d *decoder) {
@@ -329,9 +333,7 @@ func (m *Result) decode(d *decoder) {
 	m.Err = d.str()
 	m.Dropped = d.uint()
 	m.Tainted = d.uint()
-	for range d.atMost(MaxLeaks) {
-		m.Leaks = append(m.Leaks, d.str())
-	}
+	m.Leaks = d.strs(MaxLeaks)
 }
 
 func (m *Bye) encode(e *encoder) {
@@ -391,53 +393,6 @@ func (m *Module) decode(d *decoder) {
 	m.Err = d.str()
 }
 
-func (m *Output) encode(e *encoder) {
-	e.uint(uint32(m.Stream))
-	e.bytes(m.Data)
-}
-
-func (m *Output) decode(d *decoder) {
-	m.Stream = uint8(d.atMost(255))
-	m.Data = d.bytes()
-}
-
-func (m *Exited) encode(e *encoder) {
-	e.uint(uint32(m.Status))
-	e.str(m.Err)
-}
-
-func (m *Exited) decode(d *decoder) {
-	m.Status = uint8(d.atMost(255))
-	m.Err = d.str()
-}
-
-func (m *Shell) encode(e *encoder) {
-	e.str(m.Term)
-	e.uint(uint32(m.Rows))
-	e.uint(uint32(m.Cols))
-}
-
-func (m *Shell) decode(d *decoder) {
-	m.Term = d.str()
-	m.Rows = uint16(d.atMost(65535))
-	m.Cols = uint16(d.atMost(65535))
-}
-
-func (m *Input) encode(e *encoder) { e.bytes(m.Data) }
-func (m *Input) decode(d *decoder) { m.Data = d.bytes() }
-
-func (m *Resize) encode(e *encoder) {
-	e.uint(uint32(m.Rows))
-	e.uint(uint32(m.Cols))
-}
-
-func (m *Resize) decode(d *decoder) {
-	m.Rows = uint16(d.atMost(65535))
-	m.Cols = uint16(d.atMost(65535))
-}
-
-func (*Read) encode(*encoder)  {}
-func (*Read) decode(*decoder)  {}
 func (*Show) encode(*encoder)  {}
 func (*Show) decode(*decoder)  {}
 func (*Leave) encode(*encoder) {}

@@ -29,7 +29,7 @@ import (
 )
 
 // Version is the protocol's. Host and guest of different versions do not talk.
-const Version = 3
+const Version = 4
 
 const (
 	headerLen = 20
