@@ -122,6 +122,16 @@ func (p *player) prepare(ctx context.Context) error {
 	return err
 }
 
+// Prepare fetches and verifies what VMs of t need, unless that was done.
+func (t *Target) Prepare(ctx context.Context, says Says) error {
+	if t.prepared {
+		return nil
+	}
+	err := t.prepare(ctx, says)
+	t.prepared = err == nil
+	return err
+}
+
 // isolated says that a case has a VM to itself.
 func (p *player) isolated() bool { return p.t.vm && p.Isolation == IsolateVM }
 

@@ -71,17 +71,27 @@ func Fetching(p kernels.Progress) string {
 // names nothing to load.
 var transport = []string{"virtio_pci", "virtio_console"}
 
-// QEMUTarget is v in QEMU.
-func (r *Rig) QEMUTarget(v kernels.Version) Target {
-	return r.qemuTarget(v, func(*qemu.Config) {})
+// ProgramTarget is v in QEMU, for OpenVM. change completes the configuration of
+// its VMs; nil for nothing.
+func (r *Rig) ProgramTarget(v kernels.Version, change func(*qemu.Config)) Target {
+	conf := r.QEMU
+	conf.Share = true
+	if change != nil {
+		change(&conf)
+	}
+	return r.qemuTarget(v, conf, nil)
 }
 
-// qemuTarget has attach complete the configuration of each VM, and extra in
-// the initramfs.
-func (r *Rig) qemuTarget(v kernels.Version, attach func(*qemu.Config), extra ...cpio.Record) Target {
+// QEMUTarget is v in QEMU.
+func (r *Rig) QEMUTarget(v kernels.Version) Target {
+	return r.qemuTarget(v, r.QEMU, nil)
+}
+
+// qemuTarget has VMs of conf, each of which attach completes, and extra in the
+// initramfs.
+func (r *Rig) qemuTarget(v kernels.Version, conf qemu.Config, attach func(*qemu.Config), extra ...cpio.Record) Target {
 	var kernel *kernels.Kernel
 	var sum string
-	conf := r.QEMU
 	w := &warm{images: r.Images}
 	t := Target{Name: v.String(), vm: true, entropy: r.Entropy, discard: w.discard, close: w.close}
 	if conf.Accel != "" && conf.Accel != qemu.TCG && conf.Accel != qemu.Auto {
@@ -125,10 +135,19 @@ func (r *Rig) qemuTarget(v kernels.Version, attach func(*qemu.Config), extra ...
 	}
 	t.start = func(ctx context.Context, timeout time.Duration, say func(string)) (machine, bool, error) {
 		conf := conf
-		attach(&conf)
+		if attach != nil {
+			attach(&conf)
+		}
 		return w.start(ctx, conf, timeout, say)
 	}
 	t.modules = func(name string) ([]initramfs.Module, error) { return load(kernel, name) }
+	t.configText = func() string {
+		if kernel.Config == "" {
+			return ""
+		}
+		text, _ := os.ReadFile(kernel.Config) // it was verified, and a test that needs it says so
+		return string(text)
+	}
 	t.config = func(option string) (string, bool) { return kernel.ConfigValue(option) }
 	return t
 }

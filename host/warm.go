@@ -136,6 +136,6 @@ func cutLast(s, sep string) (before, after string, found bool) {
 // imageName is that of a kernel's image in such a VM. What may change under it,
 // the identity tells.
 func imageName(entry string, conf qemu.Config, shell bool) string {
-	s := fmt.Sprintf("%s\x00%s\x00%d\x00%d\x00%s\x00%v", conf.Binary, conf.Accel, conf.Memory, conf.CPUs, conf.Append, shell)
+	s := fmt.Sprintf("%s\x00%s\x00%d\x00%d\x00%s\x00%v\x00%v", conf.Binary, conf.Accel, conf.Memory, conf.CPUs, conf.Append, shell, conf.Share)
 	return entry + "." + initramfs.Sum([]byte(s))[:8]
 }

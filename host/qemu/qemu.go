@@ -26,6 +26,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/host/console"
 	"github.com/nlrig/nlrig/kernels/child"
 )
@@ -59,6 +60,8 @@ type Config struct {
 	Input io.Reader
 	// Output gets what the console prints, as it is, besides the log.
 	Output io.Writer
+	// Share has host and guest share memory, besides the port.
+	Share bool
 	// Timing has Up tell, which costs a cold start a command.
 	Timing bool
 }
@@ -76,6 +79,7 @@ type VM struct {
 	input   *os.File      // the console
 	console chan struct{} // closed when it has ended
 	image   *Image        // that it was started from, nil for none
+	share   *share        // nil for none
 
 	started time.Time
 	up      atomic.Int64 // after started, 0 for not yet
@@ -108,23 +112,30 @@ func (c *Config) args() []string {
 		"-machine", "pc,hpet=off,smm=off,vmport=off,usb=off,graphics=off",
 		"-accel", accel,
 		"-cpu", cpu,
-		"-smp", strconv.Itoa(max(c.CPUs, 1)),
-		"-m", strconv.Itoa(c.memory()),
+		"-smp", strconv.Itoa(c.cpus()),
+	}
+	words := c.Append
+	if c.Share {
+		args = append(args, "-m", strconv.Itoa(c.memory()+layout.ShareSize>>20))
+		args = append(args, c.shareArgs()...)
+		words += c.shareWords()
+	} else {
+		args = append(args, "-m", strconv.Itoa(c.memory()), "-machine", "memory-backend=ram")
 	}
 	// The numbers of descriptors are those of exec.Cmd.ExtraFiles, in Start's
 	// order.
 	switch {
 	case c.Image != nil:
 		// The kernel is in the memory. Without it QEMU starts sooner.
-		args = append(args, "-machine", "memory-backend=ram",
-			"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/6,share=off", c.memory()),
+		args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/6,share=off", c.memory()),
 			"-incoming", "defer")
-	case c.MemoryFile != nil:
-		args = append(args, "-machine", "memory-backend=ram",
-			"-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/6,share=on", c.memory()))
-		fallthrough
 	default:
-		args = append(args, "-kernel", c.Kernel, "-append", strings.TrimSpace(commandLine+" "+c.Append))
+		if c.MemoryFile != nil {
+			args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/6,share=on", c.memory()))
+		} else {
+			args = append(args, "-object", fmt.Sprintf("memory-backend-ram,id=ram,size=%dM", c.memory()))
+		}
+		args = append(args, "-kernel", c.Kernel, "-append", strings.TrimSpace(commandLine+" "+words))
 		if c.Initrd != "" {
 			args = append(args, "-initrd", c.Initrd)
 		}
@@ -143,6 +154,8 @@ func (c *Config) memory() int {
 	}
 	return c.Memory
 }
+
+func (c *Config) cpus() int { return max(c.CPUs, 1) }
 
 func (c *Config) binary() string {
 	if c.Binary == "" {
@@ -190,6 +203,15 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	case c.MemoryFile != nil:
 		cmd.ExtraFiles = append(cmd.ExtraFiles, c.MemoryFile)
 	}
+	if c.Share {
+		s, err := newShare()
+		if err != nil {
+			closeOurs()
+			return nil, err
+		}
+		vm.share = s
+		cmd.ExtraFiles = append(cmd.ExtraFiles, s.file)
+	}
 	// Of its memory QEMU has transparent huge pages, where malloc has it ask for
 	// them: its start takes an eighth less.
 	cmd.Env = append(os.Environ(), "GLIBC_TUNABLES=glibc.malloc.hugetlb=1")
@@ -200,6 +222,7 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	p, err := child.Start(cmd)
 	if err != nil {
 		closeOurs()
+		vm.unshare()
 		return nil, startError(c.binary(), err)
 	}
 	vm.process = p
@@ -310,6 +333,7 @@ func (vm *VM) Close() error {
 	vm.process.End()
 	<-vm.console
 	vm.qmp.close()
+	vm.unshare()
 	return vm.port.Close()
 }
 

@@ -1,0 +1,413 @@
+//go:build linux
+
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/u-root/u-root/pkg/ldd"
+	"golang.org/x/sys/unix"
+
+	"github.com/nlrig/nlrig/host/console"
+	"github.com/nlrig/nlrig/vmtest/wire"
+)
+
+// Program is a program of this machine that runs in VMs as it would run here:
+// under its own path, in the same directory, with the files that belong to it.
+type Program struct {
+	Path string   // of an ELF executable
+	Args []string // after the name
+	Dir  string   // working directory; empty for this process's
+	Env  []string // KEY=VALUE, all of it
+	// Files and directories are taken along under their own paths.
+	Files []string
+	// Stdin is the program's; nil for none.
+	Stdin io.Reader
+}
+
+// MaxCargo bounds what a program takes along, in bytes: it is held in the VM's
+// memory.
+const MaxCargo = 512 << 20
+
+// cargo is what a program takes along, and what is brought back.
+type cargo struct {
+	items []item
+	size  int64 // bytes
+	back  []back
+	seen  map[string]bool
+}
+
+// item is a file, a directory or a symbolic link; it has the same path here and
+// in the VM.
+type item struct {
+	path   string
+	mode   fs.FileMode
+	size   int64
+	target string // of a link
+}
+
+// back is a file or a directory that a program writes for those who started it.
+type back struct {
+	path  string
+	tree  bool // a directory
+	cover bool // a text profile of coverage
+}
+
+// load finds out what p takes along.
+func (p *Program) load() (*cargo, error) {
+	if p.Dir == "" {
+		dir, err := os.Getwd()
+		if err != nil {
+			return nil, err
+		}
+		p.Dir = dir
+	}
+	abs, err := filepath.Abs(p.Path)
+	if err != nil {
+		return nil, err
+	}
+	p.Path = abs
+	c := &cargo{seen: map[string]bool{}}
+	st, err := os.Stat(p.Path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
+		return nil, fmt.Errorf("%s is not an executable file", p.Path)
+	}
+	libs, err := ldd.List(p.Path)
+	if err != nil {
+		return nil, fmt.Errorf("the libraries of %s: %w", p.Path, err)
+	}
+	for _, path := range append([]string{p.Path}, libs...) {
+		if err := c.add(path, true); err != nil {
+			return nil, err
+		}
+	}
+	c.items = append(c.items, item{path: p.Dir, mode: fs.ModeDir})
+	if err := c.addPackage(p.Dir); err != nil {
+		return nil, err
+	}
+	for _, f := range p.Files {
+		if !filepath.IsAbs(f) {
+			f = filepath.Join(p.Dir, f)
+		}
+		if err := c.addTree(filepath.Clean(f)); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.outputs(p); err != nil {
+		return nil, err
+	}
+	if c.size > MaxCargo {
+		return nil, fmt.Errorf("%s takes along %d MB, at most %d: %s", filepath.Base(p.Path), c.size>>20, MaxCargo>>20, c.largest())
+	}
+	for _, i := range c.items {
+		for _, no := range []string{"/proc", "/sys", "/dev"} {
+			if i.path == no || strings.HasPrefix(i.path, no+"/") {
+				return nil, fmt.Errorf("%s: a VM has a %s of its own", i.path, no)
+			}
+		}
+	}
+	return c, nil
+}
+
+// largest names what takes the most room.
+func (c *cargo) largest() string {
+	all := slices.Clone(c.items)
+	slices.SortStableFunc(all, func(a, b item) int { return int(b.size>>10 - a.size>>10) })
+	var s []string
+	for _, i := range all[:min(3, len(all))] {
+		s = append(s, fmt.Sprintf("%s %d MB", i.path, i.size>>20))
+	}
+	return strings.Join(s, ", ")
+}
+
+// add takes a file along, or a symbolic link unless follow is set.
+func (c *cargo) add(path string, follow bool) error {
+	if c.seen[path] {
+		return nil
+	}
+	c.seen[path] = true
+	stat := os.Lstat
+	if follow {
+		stat = os.Stat
+	}
+	st, err := stat(path)
+	if err != nil {
+		return err
+	}
+	i := item{path: path, mode: st.Mode(), size: st.Size()}
+	switch {
+	case st.Mode().IsRegular():
+		c.size += i.size
+	case st.Mode().Type() == fs.ModeSymlink:
+		if i.target, err = os.Readlink(path); err != nil {
+			return err
+		}
+	case !st.IsDir():
+		return nil // a socket, a device: there is nothing to take along
+	}
+	c.items = append(c.items, i)
+	return nil
+}
+
+func (c *cargo) addTree(root string) error {
+	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return c.add(path, path == root)
+	})
+}
+
+// addPackage takes along what the tests of a Go package may open: its own files,
+// and testdata. Of another directory that a program was started in, nothing.
+func (c *cargo) addPackage(dir string) error {
+	if sources, _ := filepath.Glob(filepath.Join(dir, "*.go")); len(sources) == 0 {
+		return nil
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		path := filepath.Join(dir, f.Name())
+		switch {
+		case f.Name() == "testdata":
+			err = c.addTree(path)
+		case f.Type().IsRegular(), f.Type() == fs.ModeSymlink:
+			err = c.add(path, false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outputs finds what p is to write, by the flags of a test binary.
+func (c *cargo) outputs(p *Program) error {
+	flags := testFlags(p.Args)
+	dir := p.Dir
+	abs := func(path string) string {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(dir, path)
+		}
+		return filepath.Clean(path)
+	}
+	tree := func(path string) {
+		c.items = append(c.items, item{path: abs(path), mode: fs.ModeDir})
+		c.back = append(c.back, back{path: abs(path), tree: true})
+	}
+	if d := flags["outputdir"]; d != "" {
+		dir = abs(d)
+		c.items = append(c.items, item{path: dir, mode: fs.ModeDir})
+		if v, ok := flags["artifacts"]; ok && v != "false" {
+			tree("_artifacts")
+		}
+	}
+	for _, name := range []string{"coverprofile", "cpuprofile", "memprofile", "blockprofile", "mutexprofile", "trace"} {
+		if path := flags[name]; path != "" {
+			c.back = append(c.back, back{path: abs(path), cover: name == "coverprofile"})
+			if parent := filepath.Dir(abs(path)); isDir(parent) {
+				c.items = append(c.items, item{path: parent, mode: fs.ModeDir})
+			}
+		}
+	}
+	dir = p.Dir
+	if d := flags["gocoverdir"]; d != "" {
+		tree(d)
+	}
+	for _, e := range p.Env {
+		if d, ok := strings.CutPrefix(e, "GOCOVERDIR="); ok && d != "" {
+			tree(d)
+		}
+	}
+	if flags["fuzz"] != "" {
+		// What it finds goes beside the seeds, and what it learns to the cache.
+		c.back = append(c.back, back{path: abs("testdata/fuzz"), tree: true})
+		if d := flags["fuzzcachedir"]; d != "" {
+			if isDir(d) {
+				if err := c.addTree(abs(d)); err != nil {
+					return err
+				}
+			}
+			tree(d)
+		}
+	}
+	return nil
+}
+
+func isDir(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
+
+// testFlags are the -test. flags among args, without that prefix.
+func testFlags(args []string) map[string]string {
+	flags := map[string]string{}
+	for i := 0; i < len(args); i++ {
+		a := strings.TrimPrefix(args[i], "-")
+		if a == "-" || !strings.HasPrefix(args[i], "-") {
+			break
+		}
+		name, ok := strings.CutPrefix(strings.TrimPrefix(a, "-"), "test.")
+		if !ok {
+			continue
+		}
+		name, value, given := strings.Cut(name, "=")
+		if !given && i+1 < len(args) && !boolean[name] {
+			i++
+			value = args[i]
+		}
+		flags[name] = value
+	}
+	return flags
+}
+
+// boolean are the flags of a test binary that take no argument of their own.
+var boolean = map[string]bool{"short": true, "failfast": true, "v": true, "benchmem": true, "fuzzworker": true,
+	"paniconexit0": true, "fullpath": true, "artifacts": true}
+
+// memory is what a VM needs, in MiB, to hold c twice over, as the file and as
+// what runs: a power of two times least.
+func (c *cargo) memory(least int) int {
+	need := least/2 + int(2*c.size>>20)
+	for least < need {
+		least *= 2
+	}
+	return least
+}
+
+// putAll writes all of c in the VM.
+func (vm *VM) putAll(ctx context.Context, c *cargo) error {
+	for _, i := range c.items {
+		var err error
+		switch i.mode.Type() {
+		case fs.ModeDir:
+			err = vm.Put(ctx, i.path, fs.ModeDir|0o755, bytes.NewReader(nil))
+		case fs.ModeSymlink:
+			err = vm.Put(ctx, i.path, fs.ModeSymlink|0o777, strings.NewReader(i.target))
+		default:
+			err = vm.putFile(ctx, i)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (vm *VM) putFile(ctx context.Context, i item) error {
+	f, err := os.Open(i.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return vm.Put(ctx, i.path, i.mode, f)
+}
+
+// bringBack writes what a program has written in the VM to the same place here,
+// or where dest says. What it has not written is not there, as it would not be
+// here.
+func (vm *VM) bringBack(ctx context.Context, c *cargo, dest func(back) string) error {
+	var errs []error
+	for _, b := range c.back {
+		w := &receiver{path: dest(b), tree: b.tree, left: MaxCargo}
+		err := vm.Fetch(ctx, b.path, w.take)
+		if cerr := w.close(); err == nil {
+			err = cerr
+		}
+		if err != nil && vm.Err() == nil && strings.Contains(err.Error(), unix.ENOENT.Error()) {
+			err = nil
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("bring back %s: %w", b.path, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// receiver writes what a guest sends to a file, or below a directory and nowhere
+// else.
+type receiver struct {
+	path string
+	tree bool
+	left int64    // bytes that it still takes
+	root *os.Root // the directory
+	file *os.File
+}
+
+func (r *receiver) take(c *wire.Content) error {
+	if c.Name != "" && (!r.tree || !filepath.IsLocal(c.Name)) {
+		return fmt.Errorf("the agent sent a file called %q", console.Printable(c.Name))
+	}
+	if r.left -= int64(len(c.Data)); r.left < 0 {
+		return fmt.Errorf("more than %d MB", MaxCargo>>20)
+	}
+	if c.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return r.mkdir(c.Name)
+	}
+	err := r.open(c.Name)
+	if err == nil {
+		_, err = r.file.Write(c.Data)
+	}
+	if !c.More && r.file != nil {
+		if cerr := r.file.Close(); err == nil {
+			err = cerr
+		}
+		r.file = nil
+	}
+	return err
+}
+
+func (r *receiver) open(name string) (err error) {
+	const flags = os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+	switch {
+	case r.file != nil: // more of it
+	case !r.tree:
+		r.file, err = os.OpenFile(r.path, flags, 0o666)
+	case r.root == nil:
+		err = fmt.Errorf("the agent sent a file before its directory")
+	default:
+		r.file, err = r.root.OpenFile(name, flags, 0o666)
+	}
+	return err
+}
+
+func (r *receiver) mkdir(name string) (err error) {
+	switch {
+	case !r.tree:
+		return fmt.Errorf("%s is a directory in the VM", r.path)
+	case r.root == nil:
+		if err := os.MkdirAll(r.path, 0o777); err != nil {
+			return err
+		}
+		r.root, err = os.OpenRoot(r.path)
+		return err
+	}
+	if err = r.root.Mkdir(name, 0o777); errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+func (r *receiver) close() (err error) {
+	if r.file != nil {
+		err = r.file.Close()
+	}
+	if r.root != nil {
+		err = errors.Join(err, r.root.Close())
+	}
+	return err
+}
