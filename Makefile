@@ -6,6 +6,7 @@
 # make soak       2,000 warm starts in a row and 50 at once
 # make golden     records what six real kernels do, for the tests of the emulated one
 # make fuzz       every fuzz target for FUZZTIME
+# make bisect     finds two changes in a made-up history of a real kernel, by building it
 # make check      formatting and vet, for every OS that a package is for
 #
 # What is missing is installed first, with sudo when you are not root.
@@ -14,12 +15,13 @@ GO        ?= go
 KERNELS   ?= default,local
 FUZZTIME  ?= 5m
 COUNT     ?= 10
+COMMITS   ?= 8
 CASES     ?=
 # The agent is built alike wherever it is built: no path, no time, no cgo.
 AGENT_ENV   = CGO_ENABLED=0 GOOS=linux GOARCH=amd64 GOAMD64=v1 GOFLAGS= GOEXPERIMENT=
 AGENT_FLAGS = -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-.PHONY: all run test test-html setup-test bench soak golden fuzz check setup clean
+.PHONY: all run test test-html setup-test bench soak golden fuzz bisect check setup setup-build clean
 
 all: bin/nlrig
 
@@ -64,6 +66,21 @@ fuzz:
 		done; \
 	done
 
+# A history of COMMITS commits, 8 or 32, on Debian's source of 6.1, in HISTORY.
+HISTORY ?= bin/history-$(COMMITS)
+bisect: setup setup-build bin/nlrig $(HISTORY)
+	@for case in rtnetlink/no-caps link/no-kind; do \
+		bin/nlrig bisect -git $(HISTORY) -good first -bad last $$case | tee bin/bisect.txt || exit 1; \
+		tag=errno; [ $$case = rtnetlink/no-caps ] || tag=text; \
+		grep -q "^first bad: $$(git -C $(HISTORY) rev-parse --short=12 $$tag) " bin/bisect.txt || \
+			{ echo "bisect: $$case changed with $$tag, and that is not what was found" >&2; exit 1; }; \
+	done
+
+$(HISTORY):
+	@mkdir -p bin && cd bin && { ls linux-source-6.1_*.deb >/dev/null 2>&1 || apt-get download linux-source-6.1; }
+	@cd bin && dpkg-deb --fsys-tarfile linux-source-6.1_*.deb | tar -xO ./usr/src/linux-source-6.1.tar.xz > linux-source-6.1.tar.xz
+	@rm -rf $@.tmp && kernels/build/testdata/history.sh bin/linux-source-6.1.tar.xz $@.tmp $(COMMITS) && mv $@.tmp $@
+
 check:
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	$(GO) vet ./...
@@ -84,13 +101,20 @@ setup:
 	fi
 
 # The planted faults are a kernel module that is built.
-setup-test:
-	@command -v gcc >/dev/null || { \
+setup-test: setup-build
+
+# What kernels are built with.
+setup-build:
+	@missing=; \
+	for tool in git make gcc flex bison bc; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	[ -e /usr/include/gelf.h ] || missing="$$missing libelf-dev"; \
+	[ -e /usr/include/stdio.h ] || missing="$$missing libc6-dev"; \
+	if [ -n "$$missing" ]; then \
 		sudo=; [ $$(id -u) = 0 ] || sudo=sudo; \
-		echo "installing gcc: $$sudo apt-get install --no-install-recommends gcc libc6-dev"; \
+		echo "installing$$missing: $$sudo apt-get install --no-install-recommends$$missing"; \
 		$$sudo apt-get update -qq && \
-		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null || exit 3; \
-	}
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null || exit 3; \
+	fi
 
 clean:
 	rm -rf bin initramfs/agent.bin

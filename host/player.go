@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nlrig/nlrig/kernels/build"
 	"github.com/nlrig/nlrig/vmtest/nlcase"
 )
 
@@ -77,6 +78,9 @@ func (p *player) run(ctx context.Context) {
 		o := Outcome{Verdict: Infra, Reason: err.Error()}
 		if accel := new(AccelError); errors.As(err, &accel) {
 			o.Verdict = AccelUnusable
+		}
+		if failed := new(build.FailedError); errors.As(err, &failed) {
+			o = Outcome{Verdict: BootFail, Reason: failed.Summary(), LastWords: failed.Lines}
 		}
 		p.setRest(0, o)
 		return

@@ -61,6 +61,40 @@ func ExitCode(columns []Column) int {
 	return report.ExitCode(vs)
 }
 
+// Exit codes that git bisect run understands.
+const (
+	BisectGood  = 0
+	BisectBad   = 1
+	BisectSkip  = 125 // it cannot be told of this commit
+	BisectAbort = 128 // nor of any other
+)
+
+// BisectCode is what a run's columns tell git bisect run: bad if anything did
+// not hold that tells of the kernel, good if all did that tells of it.
+func BisectCode(columns []Column) int {
+	good, bad := false, false
+	for _, c := range columns {
+		for _, o := range c.Outcomes {
+			switch o.Verdict {
+			case Infra, AccelUnusable:
+				return BisectAbort
+			case Skip, ConfigMissing, BootFail, VMCrash:
+			case Pass:
+				good = true
+			default:
+				bad = true
+			}
+		}
+	}
+	switch {
+	case bad:
+		return BisectBad
+	case good:
+		return BisectGood
+	}
+	return BisectSkip
+}
+
 // Exit codes of nlrig.
 const (
 	ExitHeld    = report.ExitHeld

@@ -62,7 +62,7 @@ func (r *Rig) checkQEMU(ctx context.Context) error {
 // Fetching shows how far a kernel is on its way here.
 func Fetching(p kernels.Progress) string {
 	if p.Total == 0 {
-		return p.Phase
+		return strings.TrimSpace(p.Phase + " " + p.Text)
 	}
 	return fmt.Sprintf("%s %d%% of %.1f MB", p.Phase, 100*p.Done/p.Total, float64(p.Total)/1e6)
 }

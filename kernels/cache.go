@@ -17,6 +17,7 @@ import (
 //
 //	index.json      what the mirror has
 //	apt/            apt's own state
+//	build/          work trees, and the directories that kernels are built in
 //	ENTRY/          one kernel: manifest.json and the files it lists
 //	tmp.ENTRY/      the same while it is being made (tmp.index for the index)
 //	ENTRY.lock      flocked by whoever makes or removes ENTRY

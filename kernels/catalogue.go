@@ -1,10 +1,11 @@
 // Package kernels turns a name such as "6.12" into a kernel that can be
 // booted, with its modules and its configuration. Kernels come from a Debian
-// mirror or from files of this machine and are kept in a cache under the
+// mirror, from files of this machine or from a repository, and are kept in a cache under the
 // user's cache directory; nothing needs root.
 //
 // It needs apt-get, apt-helper and dpkg-deb for Debian's kernels, and nothing
-// for a bzImage or vmlinux of one's own. To try it:
+// for a bzImage or vmlinux of one's own; kernels/build says what a build takes.
+// To try it:
 //
 //	nlrig kernels list
 //	nlrig kernels pull 6.12
@@ -63,7 +64,8 @@ type Catalogue struct {
 
 // Progress says how far Get is.
 type Progress struct {
-	Phase string // "wait", "download", "unpack"
+	Phase string // "wait", "download", "unpack", "build"
+	Text  string // of a build: what is done at the moment
 	Done  int64  // bytes
 	Total int64  // bytes; 0 when not known
 }
@@ -219,6 +221,7 @@ func (c *Catalogue) open(v Version) (*Kernel, error) {
 	if v.local() {
 		// The same content may have been given under another name.
 		m.Version.Path, m.Version.Modules, m.Version.Config = v.Path, v.Modules, v.Config
+		m.Version.Rev, m.Version.Commit = v.Rev, v.Commit
 	}
 	m.Version.Here = true
 	k := &Kernel{Version: m.Version, PVH: m.PVH, PayloadErr: m.PayloadErr, KnowsBuiltin: m.KnowsBuiltin,
@@ -272,7 +275,9 @@ func (c *Catalogue) fetch(ctx context.Context, v Version, report func(Progress))
 	}
 	defer b.close()
 	unpacking := func(n int64) { report(Progress{Phase: "unpack", Done: n}) }
-	if v.local() {
+	if v.Source == SourceGit {
+		v, err = c.buildGit(ctx, v, b, report)
+	} else if v.local() {
 		err = b.addLocal(ctx, v, unpacking)
 	} else {
 		v, err = c.fetchDebian(ctx, v, b, report)

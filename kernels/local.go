@@ -14,13 +14,13 @@ import (
 )
 
 // Split cuts a comma-separated list of kernels into elements for Select. The
-// ",modules=" and ",config=" of a file: element stay with it.
+// ",modules=" and ",config=" of a file: or git: element stay with it.
 func Split(list string) []string {
 	var specs []string
 	for s := range strings.SplitSeq(list, ",") {
 		s = strings.TrimSpace(s)
 		last := len(specs) - 1
-		if last >= 0 && strings.HasPrefix(specs[last], "file:") &&
+		if last >= 0 && (strings.HasPrefix(specs[last], "file:") || strings.HasPrefix(specs[last], "git:")) &&
 			(strings.HasPrefix(s, "modules=") || strings.HasPrefix(s, "config=")) {
 			specs[last] += "," + s
 		} else if s != "" {

@@ -30,8 +30,11 @@ var number = regexp.MustCompile(`^[0-9]+(\.[0-9]+){1,3}$`)
 //	default            the newest of 5.10, 6.1, 6.12, and newest
 //	file:PATH[,modules=DIR][,config=FILE]   a bzImage or vmlinux
 //	deb:PATH           a Debian package
+//	git:DIR[@REV][,config=FILE]   a commit of a repository, HEAD if none is
+//	                   named, to be built; FILE has options of one's own
+//	built              what was built from repositories and is here
 //
-// Each but the last two may end in /FLAVOUR. What is in the cache is found
+// Each but the last four may end in /FLAVOUR. What is in the cache is found
 // without the mirror, and when the mirror cannot be asked a series means the
 // newest version in the cache. An error wraps ErrSpec when the spec names
 // nothing, and then says what exists near it.
@@ -41,6 +44,12 @@ func (c *Catalogue) Select(ctx context.Context, spec string) ([]Version, error) 
 	}
 	if path, ok := strings.CutPrefix(spec, "deb:"); ok {
 		return c.selectLocal(selectDeb(ctx, path))
+	}
+	if path, ok := strings.CutPrefix(spec, "git:"); ok {
+		return c.selectLocal(c.selectGit(ctx, path))
+	}
+	if spec == "built" {
+		return c.built(), nil
 	}
 	base, flavour, ok := strings.Cut(spec, "/")
 	if !ok {
@@ -52,7 +61,7 @@ func (c *Catalogue) Select(ctx context.Context, spec string) ([]Version, error) 
 	}
 	word := base == "all" || base == "newest" || base == "default"
 	if flavour == "" || !word && (!number.MatchString(from) || !number.MatchString(to)) {
-		return nil, fmt.Errorf("%w: %q is not a kernel: want a series (6.12), a version (6.12.94), a range (6.12.43..6.12.95), all, newest, default, file:PATH or deb:PATH", ErrSpec, spec)
+		return nil, fmt.Errorf("%w: %q is not a kernel: want a series (6.12), a version (6.12.94), a range (6.12.43..6.12.95), all, newest, default, file:PATH, deb:PATH or git:DIR@REV", ErrSpec, spec)
 	}
 	if !word && !isRange {
 		// A version that is here needs no look at the mirror.

@@ -20,6 +20,7 @@ const (
 	SourceDebian = "debian" // a Debian mirror, through apt
 	SourceFile   = "file"   // a bzImage or vmlinux on this machine
 	SourceDeb    = "deb"    // a Debian package on this machine
+	SourceGit    = "git"    // a commit, to be built
 )
 
 // Version is one kernel that can be had. Values come from Catalogue.List and
@@ -28,7 +29,7 @@ type Version struct {
 	Version string // the kernel's own version: "6.1.192"
 	Flavour string // "cloud-amd64", "amd64"; "" when not Debian's
 	Release string // what uname -r says: "6.1.0-56-cloud-amd64"
-	Source  string // SourceDebian, SourceFile or SourceDeb
+	Source  string // SourceDebian, SourceFile, SourceDeb or SourceGit
 	Suite   string // "bookworm-security"; "" when not from a mirror
 	Debian  string // the package's version: "6.1.192-2"; "" when there is none
 	Size    int64  // bytes to download; 0 for what is on this machine
@@ -45,6 +46,11 @@ type Version struct {
 	// Path, Modules and Config are what file: and deb: were given,
 	// absolute. Hash is over their content and names the cache entry.
 	Path, Modules, Config, Hash string `json:",omitempty"`
+
+	// Rev is the revision in the repository at Path that git: was given,
+	// and Commit what that is, in hex. Hash is over the commit's tree, the
+	// configuration and the compiler.
+	Rev, Commit string `json:",omitempty"`
 }
 
 // Package is a Debian package on a mirror, as the signed list describes it.
@@ -58,11 +64,14 @@ type Package struct {
 }
 
 // String is what -k accepts and what a matrix shows: "6.1.192",
-// "6.1.192/amd64", "file:/boot/vmlinuz,modules=/lib/modules/6.1". It is
-// unique among the versions of a catalogue.
+// "6.1.192/amd64", "file:/boot/vmlinuz,modules=/lib/modules/6.1",
+// "git:/src/linux@v6.12". It is unique among the versions of a catalogue.
 func (v Version) String() string {
-	if v.Source == SourceFile || v.Source == SourceDeb {
+	if v.local() {
 		s := v.Source + ":" + v.Path
+		if v.Rev != "" {
+			s += "@" + v.Rev
+		}
 		if v.Modules != "" {
 			s += ",modules=" + v.Modules
 		}
@@ -89,7 +98,8 @@ func (v Version) Entry() string {
 	return v.Version + "-" + v.Flavour
 }
 
-// local says that the kernel comes from files of this machine.
+// local says that the kernel comes from this machine: from files, or a
+// repository.
 func (v Version) local() bool { return v.Source != SourceDebian }
 
 func seriesOf(version string) string {

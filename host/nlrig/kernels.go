@@ -18,9 +18,12 @@ import (
 func kernelsCommand(ctx context.Context, args []string) error {
 	var o options
 	if len(args) == 0 {
-		return misuse("kernels what? list, pull or rm")
+		return misuse("kernels what? list, pull, build, check, config or rm")
 	}
 	verb := args[0]
+	if verb == "config" {
+		return printConfig(args[1:])
+	}
 	f := newFlags("kernels "+verb, "[KERNELS]", &o)
 	if err := parse(f, args[1:]); err != nil {
 		return err
@@ -34,7 +37,14 @@ func kernelsCommand(ctx context.Context, args []string) error {
 		return misuse("kernels %s: which? for instance 6.1,6.12, or default", verb)
 	}
 	if spec == "" {
-		spec = "all"
+		vs, err := rig.Catalogue.List(ctx)
+		if err != nil {
+			return err
+		}
+		return listKernels(vs)
+	}
+	if verb == "build" {
+		spec = gitSpecs(spec)
 	}
 	vs, err := versions(ctx, rig.Catalogue, spec, verb)
 	if err != nil {
@@ -45,10 +55,19 @@ func kernelsCommand(ctx context.Context, args []string) error {
 		return listKernels(vs)
 	case "pull":
 		return pull(ctx, rig, vs)
+	case "build":
+		return buildKernels(ctx, rig, vs)
+	case "check":
+		return checkKernels(ctx, rig, vs)
 	case "rm":
-		return remove(ctx, rig, vs)
+		if err := remove(ctx, rig, vs); err != nil || spec != "built" {
+			return err
+		}
+		freed, err := rig.Catalogue.RemoveBuilds(ctx)
+		fmt.Printf("work trees and objects: %.1f MB freed\n", float64(freed)/1e6)
+		return err
 	}
-	return misuse("kernels %s: want list, pull or rm", verb)
+	return misuse("kernels %s: want list, pull, build, check, config or rm", verb)
 }
 
 func listKernels(vs []kernels.Version) error {
@@ -65,7 +84,7 @@ func listKernels(vs []kernels.Version) error {
 		if v.Size == 0 {
 			size = "-"
 		}
-		if !v.HasModules {
+		if !v.HasModules && v.Source == kernels.SourceDebian {
 			note = "  (no modules package on the mirror)"
 		}
 		from := v.Suite

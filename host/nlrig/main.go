@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -30,6 +31,7 @@ const usage = `nlrig tells what Linux kernels do with netlink messages.
 	nlrig run     [-k KERNELS] [-o FORMAT=FILE]... [CASE...]   play cases on kernels; the matrix is its output
 	nlrig run     -agree [-k KERNELS] [CASE...]                how far nlrig's own model of each kernel agrees with it
 	nlrig diff    -k A,B CASE...                               what two kernels did differently
+	nlrig bisect  -git DIR -good REV -bad REV CASE             the commit from which on a case has another outcome
 	nlrig fuzz    -k A,B [-n SEQUENCES] [-seed N] [-o DIR]     find exchanges on which two kernels differ
 	nlrig flow    [-k emulated[@RELEASE]] CASE...              the kernel's functions that a case goes through
 	nlrig report  show|merge [-o FORMAT=FILE]... FILE.json...  tell reports again, several as one
@@ -37,6 +39,9 @@ const usage = `nlrig tells what Linux kernels do with netlink messages.
 	nlrig cases   [-flow] [CASE...]                            list the cases, or what of the kernel they exercise
 	nlrig shell   [-k KERNEL]                                  a shell in a VM of that kernel
 	nlrig kernels list [KERNELS] | pull KERNELS | rm KERNELS
+	nlrig kernels build git:DIR@REV...                         build kernels of commits, small and made for netlink
+	nlrig kernels check KERNELS                                which options they lack that cases need
+	nlrig kernels config [x86_64|um]                           the options that kernels are built with
 	nlrig doctor                                               what works on this machine, and how to mend the rest
 
 KERNELS is a list with commas:
@@ -49,6 +54,8 @@ KERNELS is a list with commas:
 	emulated@6.12     the model of a series' newest, or of 6.12.94
 	file:PATH[,modules=DIR][,config=FILE]   a bzImage or a vmlinux
 	deb:PATH          a Debian package of a kernel
+	git:DIR[@REV][,config=FILE]   a commit of a kernel's repository, which is built
+	built             all of those that have been
 
 FORMAT is html (a page), json (for programs), md, junit, ktap, or github
 (annotations); FILE - is standard output, in place of the matrix.
@@ -73,21 +80,34 @@ func main() {
 	ctx, stop := interruptible()
 	err := dispatch(ctx, os.Args[1:])
 	stop()
+	os.Exit(exitCode(err, os.Args[1:]))
+}
+
+// bisectFlag is that of run for git bisect run.
+const bisectFlag = "bisect"
+
+// exitCode is an error's, which is printed here.
+func exitCode(err error, args []string) int {
 	var code exit
 	switch {
 	case err == nil:
+		return host.ExitHeld
 	case errors.As(err, &code):
-		os.Exit(int(code))
-	case errors.Is(err, errUsage):
-		os.Exit(host.ExitUsage)
-	default:
+		return int(code)
+	}
+	status := host.ExitUsage
+	if !errors.Is(err, errUsage) {
 		fmt.Fprintln(os.Stderr, "nlrig:", err)
 		var u *usageError
-		if errors.As(err, &u) || errors.Is(err, kernels.ErrSpec) {
-			os.Exit(host.ExitUsage)
+		if !errors.As(err, &u) && !errors.Is(err, kernels.ErrSpec) {
+			status = host.ExitInfra
 		}
-		os.Exit(host.ExitInfra)
 	}
+	// To git these would say that the commit is bad.
+	if slices.Contains(args, "-"+bisectFlag) || slices.Contains(args, "--"+bisectFlag) {
+		status = host.BisectAbort
+	}
+	return status
 }
 
 // interruptible ends ctx at the first SIGINT, SIGTERM or SIGHUP, so that VMs
@@ -116,6 +136,8 @@ func dispatch(ctx context.Context, args []string) error {
 		return reportCommand(args[1:])
 	case "diff":
 		return diff(ctx, args[1:])
+	case "bisect":
+		return bisectGit(ctx, args[1:])
 	case "fuzz":
 		return fuzzCommand(ctx, args[1:])
 	case "flow":

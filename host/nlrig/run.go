@@ -34,6 +34,7 @@ func run(ctx context.Context, args []string) error {
 	slowest := f.Int("slowest", 0, "also say how long a case took on average, and which `N` took longest")
 	f.BoolVar(&r.Timing, "timing", false, "also say where the time went, and the memory")
 	agree := f.Bool("agree", false, "put the emulated kernel of each kernel's release beside it, and say where the two differ")
+	forBisect := f.Bool(bisectFlag, false, "exit as git bisect run has it: 0 good, 1 bad, 125 when the kernel does not build or boot or lacks what the cases need, 128 when this machine cannot find out")
 	isolation := f.String("isolation", string(host.IsolateNetns), "what a case has to itself: a `netns`, or a vm of its own")
 	f.StringVar(&r.Console, "console", "", "`directory` for the consoles of VMs (default console in the cache)")
 	if err := parse(f, args); err != nil {
@@ -105,6 +106,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	if err := host.Broken(columns); err != nil {
 		fmt.Fprintln(os.Stderr, "nlrig:", err)
+	}
+	if *forBisect {
+		return status(host.BisectCode(columns))
 	}
 	return status(rep.ExitCode())
 }

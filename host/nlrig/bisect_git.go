@@ -1,0 +1,338 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nlrig/nlrig/host"
+	"github.com/nlrig/nlrig/host/bisect"
+	"github.com/nlrig/nlrig/host/report"
+	"github.com/nlrig/nlrig/kernels"
+	"github.com/nlrig/nlrig/kernels/build"
+	"github.com/nlrig/nlrig/vmtest/nlcase"
+)
+
+// gitBisect looks for the commit from which on a case has another outcome.
+type gitBisect struct {
+	rig    *host.Rig
+	runner host.Runner
+	repo   bisect.Repo
+	spec   string // of the kernels, with %s for the commit
+	c      *nlcase.Case
+	arg    string // as the case was asked for
+	log    *bisect.Log
+	again  bool // what the log knows does not count
+	agent  string
+
+	answers        map[string]bisect.Answer // by commit
+	vms, built     int
+	known, skipped int
+}
+
+// commits is nlrig bisect -git.
+func (b *gitBisect) commits(ctx context.Context, good, bad string) error {
+	agent, err := b.rig.Agent(ctx)
+	if err != nil {
+		return err
+	}
+	b.agent = bisect.Key(string(agent))
+	b.answers = map[string]bisect.Answer{}
+	if good != "" {
+		for _, rev := range []*string{&good, &bad} {
+			t, err := build.Resolve(ctx, b.repo.Dir, *rev)
+			if err != nil {
+				return misuse("%v", err)
+			}
+			*rev = t.Commit
+		}
+		if err := b.repo.Start(ctx, good, bad); err != nil {
+			return err
+		}
+	}
+	goods, bad, err := b.repo.Ends(ctx)
+	if err != nil {
+		return misuse("%v", err)
+	}
+	before, err := b.end(ctx, goods[0], "good")
+	if err != nil {
+		return err
+	}
+	after, err := b.end(ctx, bad, "bad")
+	if err != nil {
+		return err
+	}
+	if before.Alike(after) {
+		fmt.Printf("%s: %.12s and %.12s did the same: there is nothing to look for\n", b.c.Name, goods[0], bad)
+		return status(host.ExitNotHeld)
+	}
+	for {
+		commit, found, err := b.repo.Next(ctx)
+		if err != nil {
+			return err
+		}
+		if found != nil {
+			return b.report(ctx, found)
+		}
+		if left, err := b.repo.Left(ctx); err == nil {
+			b.say("%d commits are left", left)
+		}
+		a, err := b.ask(ctx, commit)
+		if err != nil {
+			return err
+		}
+		as := bisect.Bad
+		switch {
+		case !a.Tells():
+			as = bisect.Skip
+			b.skipped++
+		case a.Alike(before):
+			as = bisect.Good
+		}
+		b.say("%.12s: %s (%s%s)", commit, as, a.Verdict, reason(a))
+		if err := b.repo.Mark(ctx, as, commit); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *gitBisect) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+func reason(a bisect.Answer) string {
+	if a.Reason == "" {
+		return ""
+	}
+	first, _, _ := strings.Cut(a.Reason, "\n")
+	return ": " + first
+}
+
+// end is the answer of one of the commits that the search begins with, which
+// has to tell something.
+func (b *gitBisect) end(ctx context.Context, commit, as string) (bisect.Answer, error) {
+	a, err := b.ask(ctx, commit)
+	if err == nil && !a.Tells() {
+		err = fmt.Errorf("the %s commit %.12s tells nothing: %s%s", as, commit, a.Verdict, reason(a))
+	}
+	if err == nil {
+		b.say("%.12s: %s, as you say (%s%s)", commit, as, a.Verdict, reason(a))
+	}
+	return a, err
+}
+
+// ask plays the case on a commit, unless it is known what comes of it. An error
+// is this machine's.
+func (b *gitBisect) ask(ctx context.Context, commit string) (bisect.Answer, error) {
+	if a, ok := b.answers[commit]; ok {
+		return a, nil
+	}
+	a, err := b.find(ctx, commit)
+	if err == nil {
+		b.answers[commit] = a
+	}
+	return a, err
+}
+
+func (b *gitBisect) find(ctx context.Context, commit string) (bisect.Answer, error) {
+	vs, err := b.rig.Catalogue.Select(ctx, fmt.Sprintf(b.spec, commit))
+	if err != nil {
+		return bisect.Answer{}, err
+	}
+	v := vs[0]
+	failKey := bisect.Key("build", v.Hash)
+	if a, ok := b.log.Get(failKey); ok && !b.again && !v.Here {
+		b.known++
+		return a, nil
+	}
+	_, live := style(os.Stderr)
+	k, err := b.rig.Catalogue.Get(ctx, v, func(p kernels.Progress) {
+		if live {
+			fmt.Fprintf(os.Stderr, "\r\x1b[K%.12s: %.60s", commit, host.Fetching(p))
+		}
+	})
+	if live {
+		fmt.Fprint(os.Stderr, "\r\x1b[K")
+	}
+	if failed := new(build.FailedError); errors.As(err, &failed) {
+		a := bisect.Answer{Verdict: string(host.BootFail), Reason: failed.Summary(), LastWords: failed.Lines}
+		return a, b.log.Add(failKey, commit, b.c.Name, a)
+	}
+	if err != nil {
+		return bisect.Answer{}, err
+	}
+	if !v.Here {
+		b.built++
+	}
+	key := bisect.Key(k.Sum, string(b.c.Text), b.agent)
+	if a, ok := b.log.Get(key); ok && !b.again {
+		b.known++
+		return a, nil
+	}
+	a, err := b.play(ctx, v)
+	if err == nil && a.Verdict != string(host.VMCrash) { // which may not come again
+		err = b.log.Add(key, commit, b.c.Name, a)
+	}
+	return a, err
+}
+
+// play plays the case in a VM of its own.
+func (b *gitBisect) play(ctx context.Context, v kernels.Version) (bisect.Answer, error) {
+	targets, err := targetsOf(b.rig, []choice{{version: v}})
+	if err != nil {
+		return bisect.Answer{}, err
+	}
+	columns := b.runner.Run(ctx, targets, []*nlcase.Case{b.c})
+	b.vms += columns[0].Boots
+	o := columns[0].Outcomes[0]
+	a := bisect.AnswerOf(o)
+	if o.Verdict == host.Infra || o.Verdict == host.AccelUnusable {
+		return a, fmt.Errorf("%s: %s", v, o.Reason)
+	}
+	return a, nil
+}
+
+// report says what was found.
+func (b *gitBisect) report(ctx context.Context, f *bisect.Found) error {
+	if f.First == "" {
+		fmt.Printf("%s changed with one of these commits, which cannot be told apart:\n", b.c.Name)
+		for _, c := range f.Among {
+			subject, err := b.repo.Subject(ctx, c)
+			if err != nil {
+				return err
+			}
+			fmt.Printf("  %.12s %s%s\n", c, subject, reason(b.answers[c]))
+		}
+		return status(host.ExitInfra)
+	}
+	good, err := b.lastGood(ctx, f.First)
+	if err != nil {
+		return err
+	}
+	for _, l := range []struct{ what, commit string }{{"first bad", f.First}, {"last good", good}} {
+		subject, err := b.repo.Subject(ctx, l.commit)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s: %.12s %s\n", l.what, l.commit, subject)
+	}
+	fmt.Println()
+	b.sideBySide(good, f.First)
+	message, err := b.repo.Message(ctx, f.First)
+	if err != nil {
+		return err
+	}
+	fmt.Println(message)
+	fmt.Printf("\nto see it again: nlrig diff -k %s,%s %s\n", fmt.Sprintf(b.spec, good[:12]), fmt.Sprintf(b.spec, f.First[:12]), b.arg)
+	return b.confirm(ctx, good, f.First)
+}
+
+// confirm has the two commits answer once more, each in another VM, unless this
+// run has asked none.
+func (b *gitBisect) confirm(ctx context.Context, commits ...string) error {
+	if b.vms == 0 {
+		return nil
+	}
+	for _, c := range commits {
+		vs, err := b.rig.Catalogue.Select(ctx, fmt.Sprintf(b.spec, c))
+		if err != nil {
+			return err
+		}
+		a, err := b.play(ctx, vs[0])
+		if err != nil {
+			return err
+		}
+		if !a.Alike(b.answers[c]) {
+			fmt.Printf("%.12s did something else when it was asked once more (%s%s): what was found is not certain\n", c, a.Verdict, reason(a))
+			return status(host.ExitInfra)
+		}
+	}
+	return nil
+}
+
+// lastGood is the parent of the first bad commit that did as the good ones.
+func (b *gitBisect) lastGood(ctx context.Context, first string) (string, error) {
+	parents, err := b.repo.Parents(ctx, first)
+	if err != nil || len(parents) == 0 {
+		return "", fmt.Errorf("parents of %.12s: %w", first, err)
+	}
+	bad := b.answers[first]
+	for _, p := range parents {
+		if a, err := b.ask(ctx, p); err == nil && a.Tells() && !a.Alike(bad) {
+			return p, nil
+		}
+	}
+	return parents[0], nil
+}
+
+// sideBySide shows what two commits did.
+func (b *gitBisect) sideBySide(good, bad string) {
+	r := &report.Report{Version: report.Version, Cases: []report.Case{{Name: b.c.Name, Cells: make([]report.Cell, 2)}}}
+	c := &r.Cases[0]
+	for i, commit := range []string{good, bad} {
+		a := b.answers[commit]
+		r.Kernels = append(r.Kernels, report.Kernel{Name: commit[:12]})
+		c.Cells[i] = report.Cell{Verdict: a.Verdict, Reason: a.Reason}
+		if a.Exchange != nil {
+			c.SetExchange(i, a.Exchange)
+		}
+	}
+	s, terminal := style(os.Stdout)
+	showDiff(r, 0, 1, s, terminal && s.Width >= sideBySide)
+}
+
+// bisectGit is nlrig bisect with -git among its flags.
+func bisectGit(ctx context.Context, args []string) error {
+	var o options
+	var good, bad string
+	b := gitBisect{runner: host.Runner{Slots: 1}}
+	f := newFlags("bisect", "-git DIR [-good REV -bad REV] CASE", &o)
+	o.vmFlags(f)
+	f.StringVar(&b.repo.Dir, "git", "", "`directory` of a repository with a kernel's source")
+	f.StringVar(&good, "good", "", "`revision` from which on all was well, as far as it is known; without one and -bad, the bisection that is under way goes on")
+	f.StringVar(&bad, "bad", "", "`revision` where it is no more")
+	config := f.String("config", "", "`file` with options for the kernels beside those of nlrig")
+	f.BoolVar(&b.again, "again", false, "play anew what is known of bisections before")
+	f.DurationVar(&b.runner.CaseTimeout, "timeout", host.DefaultCaseTimeout, "time for the case")
+	f.DurationVar(&b.runner.BootTimeout, "boot-timeout", host.DefaultBootTimeout, "time for one boot")
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	if f.NArg() != 1 || (good == "") != (bad == "") {
+		return misuse("bisect wants one case, and both -good and -bad or none of them: nlrig bisect -git DIR -good v6.11 -bad v6.12 link/rename-up")
+	}
+	list, err := selectCases(f.Args())
+	if err != nil {
+		return err
+	}
+	if len(list) != 1 {
+		return misuse("bisect wants one case, %s is %d", f.Arg(0), len(list))
+	}
+	b.c, b.arg = list[0], f.Arg(0)
+	start := time.Now()
+	if b.repo.Dir, err = filepath.Abs(b.repo.Dir); err != nil {
+		return err
+	}
+	b.spec = "git:" + strings.ReplaceAll(b.repo.Dir, "%", "%%") + "@%s"
+	if *config != "" {
+		b.spec += ",config=" + strings.ReplaceAll(*config, "%", "%%")
+	}
+	o.cold = true // each kernel is booted once
+	if b.rig, err = o.rig(b.say); err != nil {
+		return err
+	}
+	b.runner.Console = filepath.Join(o.cache, "console")
+	if b.log, err = bisect.OpenLog(filepath.Join(o.cache, "bisect", "log.jsonl")); err != nil {
+		return err
+	}
+	if err := b.commits(ctx, good, bad); err != nil {
+		return err
+	}
+	fmt.Printf("%d commits asked: %d built, %d known from before, %d told nothing; %d VMs, %.0f s\n",
+		len(b.answers), b.built, b.known, b.skipped, b.vms, time.Since(start).Seconds())
+	return nil
+}
