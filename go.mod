@@ -20,6 +20,7 @@ require (
 	golang.org/x/net v0.47.0
 	golang.org/x/sys v0.41.0
 	golang.org/x/term v0.37.0
+	golang.org/x/tools v0.38.0
 )
 
 require (
@@ -32,6 +33,5 @@ require (
 	golang.org/x/mod v0.29.0 // indirect
 	golang.org/x/sync v0.18.0 // indirect
 	golang.org/x/text v0.31.0 // indirect
-	golang.org/x/tools v0.38.0 // indirect
 	mvdan.cc/sh/v3 v3.11.0 // indirect
 )

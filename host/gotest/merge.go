@@ -1,0 +1,484 @@
+// Package gotest puts together what a Go test binary wrote on several
+// kernels, so that go test, test2json and all that reads them see one run in
+// which each test has a subtest per kernel:
+//
+//	=== RUN   TestX
+//	=== RUN   TestX/kernel=6.1.192
+//	=== RUN   TestX/kernel=6.1.192/sub
+//	...
+//	--- FAIL: TestX (0.03s)
+//	    --- PASS: TestX/kernel=6.1.192 (0.01s)
+//	        --- PASS: TestX/kernel=6.1.192/sub (0.00s)
+//	    --- FAIL: TestX/kernel=6.12.1 (0.02s)
+//
+// Benchmarks become BenchmarkX/kernel=6.1.192-8, which benchstat compares
+// with -col /kernel.
+package gotest
+
+import (
+	"bufio"
+	"cmp"
+	"container/list"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// Run is what a test binary printed on one kernel.
+type Run struct {
+	Kernel string        // "6.1.192"
+	Output io.ReadSeeker // all that it wrote, read from the beginning, and twice
+	Status int           // exit status; 0 is success
+}
+
+// Merge writes what go test reads as one run. A test failed if it did on one
+// kernel, or did not come to its end there; it was skipped if it was on all.
+// Text of no test is written once if all kernels have it, else for each one
+// below "[kernel 6.1.192]". Coverage that differs is a line for each kernel,
+// the highest first: go test shows the first. The output of a single run is
+// written as it is. An error is one of reading or writing.
+func Merge(w io.Writer, runs []Run) error {
+	if len(runs) == 1 {
+		if _, err := runs[0].Output.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err := io.Copy(w, runs[0].Output)
+		return err
+	}
+	m := &merger{w: newLineWriter(w)}
+	for i, r := range runs {
+		in, err := newCursor(r.Output)
+		if err != nil {
+			return fmt.Errorf("output of kernel %s: %w", r.Kernel, err)
+		}
+		x, err := scan(in, nil)
+		if err != nil {
+			return fmt.Errorf("output of kernel %s: %w", r.Kernel, err)
+		}
+		m.json = m.json || x.json
+		m.verbose = m.verbose || x.verbose
+		m.runs = append(m.runs, &run{index: x, in: in, kernel: r.Kernel, status: r.Status, label: label(runs[:i], r.Kernel)})
+	}
+	if err := m.write(); err != nil {
+		return err
+	}
+	return m.w.flush()
+}
+
+// label is the name of a kernel's subtest, changed as package testing does.
+func label(before []Run, kernel string) string {
+	name := "kernel=" + strings.Map(func(c rune) rune {
+		if c == '/' || unicode.IsSpace(c) || !unicode.IsPrint(c) {
+			return '_'
+		}
+		return c
+	}, kernel)
+	n := 0
+	for _, r := range before {
+		if r.Kernel == kernel {
+			n++
+		}
+	}
+	if n > 0 {
+		name += fmt.Sprintf("#%02d", n)
+	}
+	return name
+}
+
+type run struct {
+	*index
+	in     *cursor
+	kernel string
+	status int
+	label  string
+}
+
+// unfinished is whether the run was cut short in a test.
+func (r *run) unfinished(g *group) bool {
+	if r.final.n > 0 || g.outcome != "" {
+		return false
+	}
+	return g.started || g.bench() && r.status != 0 && g == r.groups[len(r.groups)-1]
+}
+
+// bytes reads one line.
+func (r *run) bytes(p piece) ([]byte, error) {
+	b := make([]byte, p.n)
+	if err := r.in.seek(p.off); err != nil {
+		return nil, err
+	}
+	if _, err := io.ReadFull(r.in, b); err != nil {
+		return nil, fmt.Errorf("output of kernel %s: %w", r.kernel, err)
+	}
+	return b, nil
+}
+
+type merger struct {
+	w             *lineWriter
+	runs          []*run
+	json, verbose bool
+	failed        bool
+}
+
+// weave puts lists into one, in the order of the first, with what only the
+// others have after what it comes after there.
+func weave[K comparable](lists [][]K) (woven []K) {
+	all, at := list.New(), map[K]*list.Element{}
+	for _, l := range lists {
+		var before *list.Element
+		for _, k := range l {
+			e := at[k]
+			switch {
+			case e != nil:
+			case before == nil:
+				e = all.PushFront(k)
+			default:
+				e = all.InsertAfter(k, before)
+			}
+			at[k], before = e, e
+		}
+	}
+	for e := all.Front(); e != nil; e = e.Next() {
+		woven = append(woven, e.Value.(K))
+	}
+	return woven
+}
+
+func (m *merger) write() error {
+	if err := m.outside(key{}); err != nil {
+		return err
+	}
+	labelled, order := false, make([][]key, len(m.runs))
+	for i, r := range m.runs {
+		for _, g := range r.groups {
+			order[i] = append(order[i], g.key)
+		}
+	}
+	for _, k := range weave(order) {
+		if k.bench() && !labelled {
+			labelled = true
+			if err := m.labels(); err != nil {
+				return err
+			}
+		}
+		write := m.test
+		if k.bench() {
+			write = m.benchmark
+		}
+		if err := write(k); err != nil {
+			return err
+		}
+		if err := m.outside(k); err != nil {
+			return err
+		}
+	}
+	if !labelled {
+		if err := m.labels(); err != nil {
+			return err
+		}
+	}
+	return m.end()
+}
+
+// frame writes a line of package testing.
+func (m *merger) frame(format string, args ...any) {
+	mark := ""
+	if m.json {
+		mark = string(rune(marker))
+	} else {
+		m.w.fresh()
+	}
+	fmt.Fprintf(m.w, mark+format, args...)
+}
+
+// leave says that what comes is of no test. Under test2json that was said
+// at the test's end.
+func (m *merger) leave() {
+	if m.verbose && !m.json {
+		m.frame("=== NAME  \n")
+	}
+}
+
+// test writes a test, its subtests for the kernels, and the sum of them.
+func (m *merger) test(k key) error {
+	if m.verbose {
+		m.frame("=== RUN   %s\n", k.name)
+	}
+	sum := group{}
+	for _, r := range m.runs {
+		g := r.byKey[k]
+		if g == nil {
+			continue
+		}
+		sum.elapsed += g.elapsed
+		switch {
+		case g.outcome == "FAIL" || r.unfinished(g):
+			sum.outcome = "FAIL"
+		case g.outcome == "PASS" && sum.outcome != "FAIL" || sum.outcome == "":
+			sum.outcome = g.outcome
+		}
+		if err := m.pieces(r, g, false); err != nil {
+			return err
+		}
+		if m.json {
+			m.unfinished(r, g)
+			m.frame("=== NAME  %s\n", k.name)
+		}
+	}
+	if sum.outcome != "" {
+		m.frame("--- %s: %s (%.2fs)\n", sum.outcome, k.name, sum.elapsed.Seconds())
+	}
+	if m.json {
+		m.frame("=== NAME  \n")
+		return nil
+	}
+	for _, r := range m.runs {
+		if g := r.byKey[k]; g != nil {
+			if err := m.pieces(r, g, true); err != nil {
+				return err
+			}
+			m.unfinished(r, g)
+		}
+	}
+	return nil
+}
+
+// unfinished fails a kernel's subtest that has no result.
+func (m *merger) unfinished(r *run, g *group) {
+	if !r.unfinished(g) {
+		return
+	}
+	m.failed = true
+	deep := indent
+	if m.json || g.bench() {
+		deep = ""
+	}
+	took := " (0.00s)"
+	if g.bench() {
+		took = ""
+	}
+	m.w.fresh()
+	m.frame("%s--- FAIL: %s/%s%s\n", deep, g.name, r.label, took)
+	fmt.Fprintf(m.w, "%s    did not finish: the run ended with exit status %d\n", deep, r.status)
+}
+
+// benchmark writes the lines of a benchmark on all kernels. They are not
+// nested.
+func (m *merger) benchmark(k key) error {
+	if m.json {
+		m.frame("=== RUN   %s\n", k.name)
+	}
+	if m.verbose {
+		m.w.fresh()
+		fmt.Fprintf(m.w, "%s\n", k.name)
+	}
+	failed := false
+	for _, r := range m.runs {
+		g := r.byKey[k]
+		if g == nil {
+			continue
+		}
+		if err := m.pieces(r, g, false); err != nil {
+			return err
+		}
+		m.unfinished(r, g)
+		failed = failed || g.outcome == "FAIL" || r.unfinished(g)
+	}
+	if failed {
+		m.frame("--- FAIL: %s\n", k.name)
+	}
+	if m.json {
+		m.frame("=== NAME  \n")
+	}
+	return nil
+}
+
+// pieces writes what a run printed about a test: what came before its result
+// line, or from that on, which is nested a level deeper. Under test2json all
+// is written as it came.
+func (m *merger) pieces(r *run, g *group, block bool) error {
+	for _, p := range g.pieces {
+		deep := p.block && !m.json
+		if deep != block {
+			continue
+		}
+		if !p.named {
+			if err := m.copy(r, p, deep); err != nil {
+				return err
+			}
+			continue
+		}
+		line, err := r.bytes(p)
+		if err != nil {
+			return err
+		}
+		at := len(g.name)
+		if f, ok := parse(line); ok {
+			at += f.at
+		}
+		if line[0] != marker {
+			m.w.fresh()
+		}
+		if deep {
+			io.WriteString(m.w, indent)
+		}
+		fmt.Fprintf(m.w, "%s/%s%s", line[:at], r.label, line[at:])
+	}
+	return nil
+}
+
+// copy writes text. If deep, what is indented gets a level more; other lines,
+// such as those of a panic, are of no level.
+func (m *merger) copy(r *run, p piece, deep bool) error {
+	if err := r.in.seek(p.off); err != nil {
+		return err
+	}
+	left := &io.LimitedReader{R: r.in, N: p.n}
+	if !deep {
+		io.Copy(m.w, left)
+	} else {
+		in := bufio.NewReaderSize(left, maxFrame)
+		start, err := true, error(nil)
+		for err == nil || err == bufio.ErrBufferFull {
+			if head, _ := in.Peek(len(indent)); start && string(head) == indent {
+				io.WriteString(m.w, indent)
+			}
+			var b []byte
+			b, err = in.ReadSlice('\n')
+			m.w.Write(b)
+			start = err == nil
+		}
+	}
+	if left.N > 0 {
+		return fmt.Errorf("output of kernel %s: %w", r.kernel, io.ErrUnexpectedEOF)
+	}
+	return nil
+}
+
+// outside writes the text of no test that came after the group k.
+func (m *merger) outside(k key) error {
+	texts := make([][]piece, len(m.runs))
+	for i, r := range m.runs {
+		texts[i] = r.index.outside[k]
+	}
+	if k != (key{}) && slices.ContainsFunc(texts, func(t []piece) bool { return t != nil }) {
+		m.leave()
+	}
+	return m.texts(texts, len(m.runs))
+}
+
+func (m *merger) labels() error {
+	texts, have := make([][]piece, len(m.runs)), 0
+	for i, r := range m.runs {
+		texts[i] = r.index.labels
+		if texts[i] != nil {
+			have++
+		}
+	}
+	return m.texts(texts, have)
+}
+
+// texts writes one text of each run, only the first if they are alike and as
+// many as want.
+func (m *merger) texts(texts [][]piece, want int) error {
+	first, same := -1, 0
+	for i, t := range texts {
+		if t == nil {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		ok, err := equal(m.runs[first].in, texts[first], m.runs[i].in, t)
+		if err != nil {
+			return fmt.Errorf("output of kernel %s or %s: %w", m.runs[first].kernel, m.runs[i].kernel, err)
+		}
+		if ok {
+			same++
+		}
+	}
+	for i, t := range texts {
+		if t == nil || same == want && i != first {
+			continue
+		}
+		m.w.fresh()
+		if same != want {
+			m.say(m.runs[i], "")
+		}
+		for _, p := range t {
+			if err := m.copy(m.runs[i], p, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// say writes a line about a run.
+func (m *merger) say(r *run, text string) {
+	m.w.fresh()
+	fmt.Fprintf(m.w, "[kernel %s]%s\n", r.kernel, text)
+}
+
+// end writes what comes after the last test.
+func (m *merger) end() error {
+	passed := false
+	for _, r := range m.runs {
+		passed = passed || r.final.n > 0
+		m.failed = m.failed || r.status != 0 || r.index.failed
+		if r.status != 0 && !r.index.failed {
+			m.leave()
+			m.say(r, fmt.Sprintf(" exit status %d", r.status))
+		}
+	}
+	m.w.fresh()
+	switch {
+	case m.failed:
+		m.frame("FAIL\n")
+	case passed:
+		m.frame("PASS\n")
+	}
+	if err := m.coverage(); err != nil {
+		return err
+	}
+	texts := make([][]piece, len(m.runs))
+	for i, r := range m.runs {
+		texts[i] = r.tail
+	}
+	return m.texts(texts, len(m.runs))
+}
+
+func (m *merger) coverage() error {
+	type covered struct {
+		line, kernel string
+		percent      float64
+	}
+	var all []covered
+	for _, r := range m.runs {
+		if r.index.coverage.n == 0 {
+			continue
+		}
+		line, err := r.bytes(r.index.coverage)
+		if err != nil {
+			return err
+		}
+		c := covered{line: strings.TrimRight(string(line), "\r\n"), kernel: r.label}
+		percent, _, _ := strings.Cut(strings.TrimPrefix(c.line, "coverage: "), "%")
+		c.percent, _ = strconv.ParseFloat(percent, 64)
+		all = append(all, c)
+	}
+	alike := !slices.ContainsFunc(all, func(c covered) bool { return c.line != all[0].line })
+	slices.SortStableFunc(all, func(a, b covered) int { return -cmp.Compare(a.percent, b.percent) })
+	for i, c := range all {
+		switch {
+		case !alike:
+			fmt.Fprintf(m.w, "%s (%s)\n", c.line, c.kernel)
+		case i == 0:
+			fmt.Fprintf(m.w, "%s\n", c.line)
+		}
+	}
+	return nil
+}
