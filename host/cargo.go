@@ -338,6 +338,52 @@ func (vm *VM) bringBack(ctx context.Context, c *cargo, dest func(back) string) e
 	return errors.Join(errs...)
 }
 
+// Install copies files and directories of this machine into the VM, to the same
+// paths; what is an executable gets its shared libraries, too.
+func (vm *VM) Install(ctx context.Context, paths ...string) error {
+	c := &cargo{seen: map[string]bool{}}
+	for _, path := range paths {
+		path, err := filepath.Abs(path)
+		if err != nil {
+			return err
+		}
+		if err := c.addTree(path); err != nil {
+			return err
+		}
+		libs, err := ldd.List(path)
+		if err != nil {
+			continue // a directory, or what is for another machine
+		}
+		for _, l := range libs {
+			if err := c.add(l, true); err != nil {
+				return err
+			}
+		}
+	}
+	if c.size > MaxCargo {
+		return fmt.Errorf("%d MB, at most %d: %s", c.size>>20, MaxCargo>>20, c.largest())
+	}
+	return vm.putAll(ctx, c)
+}
+
+// ReadFile reads a regular file of the VM.
+func (vm *VM) ReadFile(ctx context.Context, path string) (b []byte, err error) {
+	err = vm.Fetch(ctx, path, func(c *wire.Content) error {
+		if c.Mode&unix.S_IFMT != unix.S_IFREG || c.Name != "" {
+			return fmt.Errorf("%s is not a regular file", path)
+		}
+		if len(b)+len(c.Data) > MaxCargo {
+			return fmt.Errorf("%s has more than %d MB", path, MaxCargo>>20)
+		}
+		b = append(b, c.Data...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
 // receiver writes what a guest sends to a file, or below a directory and nowhere
 // else.
 type receiver struct {

@@ -136,6 +136,14 @@ func (t *Target) Prepare(ctx context.Context, says Says) error {
 	return err
 }
 
+// Close ends what VMs of t share.
+func (t *Target) Close() error {
+	if t.close == nil {
+		return nil
+	}
+	return t.close()
+}
+
 // isolated says that a case has a VM to itself.
 func (p *player) isolated() bool { return p.t.vm && p.Isolation == IsolateVM }
 

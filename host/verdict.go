@@ -79,3 +79,19 @@ func judge(c *nlcase.Case, t *nlcase.Transcript) Outcome {
 	}
 	return o
 }
+
+// String is the verdict, why, and what went before.
+func (o *Outcome) String() string {
+	var b strings.Builder
+	b.WriteString(string(o.Verdict))
+	if o.Reason != "" {
+		b.WriteString(": " + o.Reason)
+	}
+	for _, m := range o.Mismatches {
+		b.WriteString("\n" + m.String())
+	}
+	for _, l := range o.LastWords {
+		b.WriteString("\n  | " + l)
+	}
+	return b.String()
+}

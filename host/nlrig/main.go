@@ -33,6 +33,8 @@ const usage = `nlrig tells what Linux kernels do with netlink messages.
 	nlrig diff    -k A,B CASE...                               what two kernels did differently
 	nlrig bisect  -git DIR -good REV -bad REV CASE             the commit from which on a case has another outcome
 	nlrig fuzz    -k A,B [-n SEQUENCES] [-seed N] [-o DIR]     find exchanges on which two kernels differ
+	nlrig test    [-k KERNELS] [PACKAGES] [go test flags]      run Go tests in kernels
+	nlrig exec    [-k KERNELS] BINARY [ARGS]                   run a program in a kernel; for go test -exec
 	nlrig flow    [-k emulated[@RELEASE]] CASE...              the kernel's functions that a case goes through
 	nlrig report  show|merge [-o FORMAT=FILE]... FILE.json...  tell reports again, several as one
 	nlrig report  schema                                       the JSON Schema of reports
@@ -77,9 +79,7 @@ type exit int
 func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 func main() {
-	ctx, stop := interruptible()
-	err := dispatch(ctx, os.Args[1:])
-	stop()
+	err := command(os.Args[1:])
 	os.Exit(exitCode(err, os.Args[1:]))
 }
 
@@ -108,6 +108,21 @@ func exitCode(err error, args []string) int {
 		status = host.BisectAbort
 	}
 	return status
+}
+
+// command runs a command. Those that run programs pass signals on to them.
+func command(args []string) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "exec":
+			return execCommand(args[1:])
+		case "test":
+			return testCommand(args[1:])
+		}
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	return dispatch(ctx, args)
 }
 
 // interruptible ends ctx at the first SIGINT, SIGTERM or SIGHUP, so that VMs
@@ -271,6 +286,10 @@ func versions(ctx context.Context, c *kernels.Catalogue, spec, what string) ([]k
 	if err != nil {
 		return nil, err
 	}
+	return versionsOf(all, what)
+}
+
+func versionsOf(all []choice, what string) ([]kernels.Version, error) {
 	var vs []kernels.Version
 	for _, x := range all {
 		switch x.name {

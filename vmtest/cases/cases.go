@@ -17,19 +17,27 @@ var files embed.FS
 
 // All parses every case, in the order of their names: "receive/dump-ack".
 func All() ([]*nlcase.Case, error) {
+	all, err := Load(files)
+	if err != nil {
+		return all, fmt.Errorf("vmtest/cases: %w", err)
+	}
+	return all, nil
+}
+
+// Load parses the files of fsys that end in .case, in the order of their names.
+func Load(fsys fs.FS) ([]*nlcase.Case, error) {
 	var all []*nlcase.Case
-	err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	err := fs.WalkDir(fsys, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".case") {
 			return err
 		}
-		text, err := files.ReadFile(path)
+		text, err := fs.ReadFile(fsys, path)
 		if err != nil {
 			return err
 		}
-		name := strings.TrimSuffix(path, ".case")
-		c, err := nlcase.Parse(name, text)
+		c, err := nlcase.Parse(strings.TrimSuffix(path, ".case"), text)
 		if err != nil {
-			return fmt.Errorf("vmtest/cases: %w", err)
+			return err
 		}
 		all = append(all, c)
 		return nil

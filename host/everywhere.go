@@ -1,0 +1,236 @@
+//go:build linux
+
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/nlrig/nlrig/host/gotest"
+	"github.com/nlrig/nlrig/kernels"
+)
+
+// Streams are whose a program's output is.
+type Streams struct {
+	// Stdout and Stderr may be the same: then what goes there keeps its order.
+	Stdout, Stderr io.Writer
+	// Signals are passed on to the program. The first that would end one ends
+	// the way there, too.
+	Signals <-chan os.Signal
+}
+
+// RunAll runs a program on all of vs at once. On one kernel its output is passed
+// on as it comes. On several it is taken to be that of a test binary, in which
+// each test then has a subtest for each kernel; the profiles of coverage that it
+// writes are added up, and other files get the kernel's name behind theirs.
+//
+// The exit is that of the first kernel where the program did not end well. An
+// error says that it could be run on none.
+func (f *Fleet) RunAll(ctx context.Context, vs []kernels.Version, p *Program, s Streams) (Exit, []Result, error) {
+	c, err := p.load()
+	if err != nil {
+		return Exit{}, nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running atomic.Int32
+	jobs := make([]*job, len(vs))
+	signals := make([]chan os.Signal, len(vs))
+	for i := range vs {
+		signals[i] = make(chan os.Signal, 8)
+		jobs[i] = &job{Program: p, cargo: c, stdout: s.Stdout, stderr: s.Stderr, signals: signals[i], running: &running,
+			dest: func(b back) string { return b.path }}
+	}
+	go relay(ctx, cancel, s.Signals, signals, &running)
+	if len(vs) == 1 {
+		r := f.do(ctx, vs[0], jobs[0])
+		return r.exit(), []Result{r}, nil
+	}
+	dir, err := os.MkdirTemp("", "nlrig")
+	if err != nil {
+		return Exit{}, nil, err
+	}
+	defer os.RemoveAll(dir)
+	results := make([]Result, len(vs))
+	outputs := make([][2]*os.File, len(vs))
+	var wg sync.WaitGroup
+	for i, v := range vs {
+		j := jobs[i]
+		for n, w := range []*io.Writer{&j.stdout, &j.stderr} {
+			if n == 1 && s.Stdout == s.Stderr {
+				*w = j.stdout
+				break
+			}
+			out, err := os.Create(filepath.Join(dir, fmt.Sprintf("%d.%d", i, n)))
+			if err != nil {
+				return Exit{}, nil, err
+			}
+			defer out.Close()
+			outputs[i][n], *w = out, out
+		}
+		j.dest = func(b back) string {
+			switch {
+			case b.cover:
+				return filepath.Join(dir, fmt.Sprintf("%d.cover", i))
+			case b.tree:
+				return b.path // the names of its files tell
+			}
+			return b.path + "." + v.String()
+		}
+		wg.Go(func() {
+			results[i] = f.do(ctx, v, j)
+			if err := results[i].Err; err != nil {
+				// With the test's own output, where it is looked for.
+				fmt.Fprintf(j.stderr, "\nnlrig: %v\n", err)
+				results[i].told = true
+			}
+		})
+	}
+	wg.Wait()
+	var runs []gotest.Run
+	var exit Exit
+	for i, r := range results {
+		if e := r.exit(); e != (Exit{}) && exit == (Exit{}) {
+			exit = e
+		}
+		status := r.exit().Status
+		if r.Exit.Signal != 0 {
+			status = 128 + int(r.Exit.Signal)
+		}
+		for _, out := range outputs[i] {
+			if out != nil {
+				if _, err := out.Seek(0, io.SeekStart); err != nil {
+					return exit, results, err
+				}
+			}
+		}
+		runs = append(runs, gotest.Run{Kernel: r.Kernel, Output: outputs[i][0], Status: status})
+		if outputs[i][1] != nil {
+			if _, err := io.Copy(s.Stderr, outputs[i][1]); err != nil {
+				return exit, results, err
+			}
+		}
+	}
+	err = errors.Join(gotest.Merge(s.Stdout, runs), addProfiles(c, dir))
+	return exit, results, err
+}
+
+// passed are the variables that a program gets from the environment here. Others
+// may be of this machine alone.
+var passed = []string{"GODEBUG", "GOTRACEBACK", "GORACE", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GOCOVERDIR",
+	"TZ", "LANG", "LC_ALL", "NO_COLOR", "CI", "PWD", "NLRIG_REQUIRE"}
+
+// Environment is a program's in a VM, where this process has ours. more are
+// names of what is to be passed on besides, or NAME=VALUE.
+func Environment(ours, more []string) []string {
+	env := []string{"PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/root", "USER=root", "LOGNAME=root", "TERM=dumb"}
+	for _, name := range append(slices.Clip(passed), more...) {
+		if strings.Contains(name, "=") {
+			env = append(env, name)
+			continue
+		}
+		for _, e := range ours {
+			if strings.HasPrefix(e, name+"=") {
+				env = append(env, e)
+			}
+		}
+	}
+	return env
+}
+
+// Tell says what is to be known of r beside the program's own output.
+func (r *Result) Tell(w io.Writer) {
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "nlrig: %s: %s\n", r.Kernel, n)
+	}
+	if r.Err != nil && !r.told {
+		fmt.Fprintf(w, "nlrig: %v\n", r.Err)
+	}
+}
+
+// exit is how the program ended, or must be taken to have.
+func (r *Result) exit() Exit {
+	if r.Err != nil && r.Exit == (Exit{}) {
+		return Exit{Status: r.status()}
+	}
+	return r.Exit
+}
+
+// status is an exit code of the command's for an error.
+func (r *Result) status() int {
+	var lost *LostError
+	if errors.As(r.Err, &lost) {
+		switch lost.Outcome.Verdict {
+		case Infra, Skip, BootFail, VMCrash, AccelUnusable:
+			return ExitInfra
+		}
+		return ExitNotHeld
+	}
+	var ill *TroubleError
+	if errors.As(r.Err, &ill) || errors.Is(r.Err, ErrIncomplete) {
+		return ExitNotHeld
+	}
+	return ExitInfra
+}
+
+// addProfiles adds up the profiles of coverage that the kernels' runs wrote.
+func addProfiles(c *cargo, dir string) error {
+	for _, b := range c.back {
+		if !b.cover {
+			continue
+		}
+		names, _ := filepath.Glob(filepath.Join(dir, "*.cover"))
+		if len(names) == 0 {
+			return nil
+		}
+		var all []io.Reader
+		for _, n := range names {
+			in, err := os.Open(n)
+			if err != nil {
+				return err
+			}
+			defer in.Close()
+			all = append(all, in)
+		}
+		out, err := os.Create(b.path)
+		if err != nil {
+			return err
+		}
+		err = gotest.MergeProfiles(out, all...)
+		return errors.Join(err, out.Close())
+	}
+	return nil
+}
+
+// relay passes signals on to all jobs. While no program runs there is nobody to
+// heed one that would end it.
+func relay(ctx context.Context, cancel context.CancelCauseFunc, signals <-chan os.Signal, jobs []chan os.Signal, running *atomic.Int32) {
+	for {
+		select {
+		case s := <-signals:
+			if running.Load() == 0 {
+				switch s {
+				case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
+					cancel(fmt.Errorf("%v", s))
+				}
+			}
+			for _, j := range jobs {
+				select {
+				case j <- s:
+				default: // as with a process, what is pending is enough
+				}
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}

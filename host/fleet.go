@@ -1,0 +1,360 @@
+//go:build linux
+
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/nlrig/nlrig/host/qemu"
+	"github.com/nlrig/nlrig/kernels"
+)
+
+// Fleet runs programs on kernels, in VMs that it keeps for the next one. Its
+// methods may be called by many goroutines.
+type Fleet struct {
+	Rig     *Rig
+	Options VMOptions
+	// Change completes the configuration of each VM; nil for nothing.
+	Change func(*qemu.Config)
+
+	mu   sync.Mutex // guards the rest
+	pens map[string]*pen
+	vms  map[*VM]bool // all that live
+	room *sync.Cond   // signalled when a VM ends or is idle
+}
+
+// pen has the VMs of one kernel and size that are idle.
+type pen struct {
+	target Target
+	start  sync.Mutex // orders preparation and the making of an image
+	warm   bool       // so that starts need no order
+	idle   []*VM
+}
+
+// maxVMs is how many VMs run at once, of which each takes memory MiB.
+func maxVMs(memory int) int {
+	if free := availableMiB(); free > 0 {
+		return max(free*2/3/(memory+headroom), 1)
+	}
+	return 4
+}
+
+// memoryOf is a VM's for c.
+func (f *Fleet) memoryOf(c *cargo) int {
+	least := f.Rig.QEMU.Memory
+	if least == 0 {
+		least = qemu.DefaultMemory
+	}
+	return c.memory(least)
+}
+
+// get returns a VM of v with memory MiB.
+func (f *Fleet) get(ctx context.Context, v kernels.Version, memory int) (*VM, error) {
+	key := fmt.Sprintf("%s/%d", v.Entry(), memory)
+	f.mu.Lock()
+	if f.pens == nil {
+		f.pens, f.vms = map[string]*pen{}, map[*VM]bool{}
+		f.room = sync.NewCond(&f.mu)
+	}
+	p := f.pens[key]
+	if p == nil {
+		p = &pen{target: f.Rig.ProgramTarget(v, func(c *qemu.Config) {
+			c.Memory = memory
+			if f.Change != nil {
+				f.Change(c)
+			}
+		})}
+		f.pens[key] = p
+	}
+	stop := context.AfterFunc(ctx, f.room.Broadcast)
+	defer stop()
+	for {
+		if n := len(p.idle); n > 0 {
+			vm := p.idle[n-1]
+			p.idle = p.idle[:n-1]
+			f.mu.Unlock()
+			if vm.Err() == nil {
+				return vm, nil
+			}
+			f.end(vm)
+			f.mu.Lock()
+			continue
+		}
+		if ctx.Err() != nil {
+			f.mu.Unlock()
+			return nil, context.Cause(ctx)
+		}
+		if len(f.vms) == 0 || len(f.vms) < maxVMs(memory) {
+			break
+		}
+		if other := f.anyIdle(); other != nil {
+			f.mu.Unlock()
+			f.end(other)
+			f.mu.Lock()
+			continue
+		}
+		f.room.Wait()
+	}
+	place := new(VM) // holds the room until the VM is there
+	f.vms[place] = true
+	f.mu.Unlock()
+	vm, err := p.open(ctx, f)
+	f.mu.Lock()
+	delete(f.vms, place)
+	if err == nil {
+		f.vms[vm] = true
+	}
+	f.room.Broadcast()
+	f.mu.Unlock()
+	return vm, err
+}
+
+// open starts a VM. The first one of a kernel makes what the others start from.
+func (p *pen) open(ctx context.Context, f *Fleet) (*VM, error) {
+	p.start.Lock()
+	if p.warm {
+		p.start.Unlock()
+	} else {
+		defer p.start.Unlock()
+	}
+	vm, err := f.Rig.OpenVM(ctx, &p.target, f.Options)
+	p.warm = p.warm || err == nil
+	return vm, err
+}
+
+// anyIdle takes an idle VM out, nil if there is none. f.mu is held.
+func (f *Fleet) anyIdle() *VM {
+	for _, p := range f.pens {
+		if n := len(p.idle); n > 0 {
+			vm := p.idle[n-1]
+			p.idle = p.idle[:n-1]
+			return vm
+		}
+	}
+	return nil
+}
+
+// put keeps a VM for the next program, unless the one before it has changed more
+// than files.
+func (f *Fleet) put(vm *VM) (left []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	left, err := vm.Tidy(ctx)
+	if _, ill := vm.Trouble(); err != nil || ill || len(left) > 0 {
+		f.end(vm)
+		return left
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.pens {
+		if &p.target == vm.t {
+			p.idle = append(p.idle, vm)
+		}
+	}
+	f.room.Broadcast()
+	return nil
+}
+
+func (f *Fleet) end(vm *VM) {
+	_ = vm.Close() // ends it, whatever it says
+	f.mu.Lock()
+	delete(f.vms, vm)
+	f.room.Broadcast()
+	f.mu.Unlock()
+}
+
+// Close ends all VMs.
+func (f *Fleet) Close() error {
+	f.mu.Lock()
+	var all []*VM
+	for vm := range f.vms {
+		if vm.t != nil {
+			all = append(all, vm)
+		}
+	}
+	pens := f.pens
+	f.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, vm := range all {
+		wg.Go(func() { f.end(vm) })
+	}
+	wg.Wait()
+	var errs []error
+	for _, p := range pens {
+		errs = append(errs, p.target.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Result is how a program ended on a kernel.
+type Result struct {
+	Kernel  string
+	Release string
+	Exit    Exit
+	// Err says what went wrong beside the program: a *LostError where its
+	// kernel was lost or did not come up, a *TroubleError where it is ill.
+	Err error
+	// Notes are what is to be known: a warning of the kernel, what the program
+	// left behind.
+	Notes []string
+	Took  time.Duration // of the program alone
+	told  bool          // Err, with the output
+}
+
+// Held says that the program and its kernel are well.
+func (r *Result) Held() bool { return r.Err == nil && r.Exit == Exit{} }
+
+// TroubleError is a kernel's own report of trouble while a program ran.
+type TroubleError struct {
+	Target  string
+	Outcome Outcome
+}
+
+func (e *TroubleError) Error() string {
+	s := fmt.Sprintf("%s: %s: %s", e.Target, e.Outcome.Verdict, e.Outcome.Reason)
+	if len(e.Outcome.LastWords) > 0 {
+		s += "\n  | " + strings.Join(e.Outcome.LastWords, "\n  | ")
+	}
+	return s
+}
+
+// job is a program on its way to one kernel.
+type job struct {
+	*Program
+	*cargo
+	stdout, stderr io.Writer
+	signals        <-chan os.Signal
+	dest           func(back) string // where a file goes that it wrote
+	running        *atomic.Int32     // counts those that signals can be sent to
+}
+
+// do does a job on v.
+func (f *Fleet) do(ctx context.Context, v kernels.Version, j *job) Result {
+	r := Result{Kernel: v.String()}
+	vm, err := f.get(ctx, v, f.memoryOf(j.cargo))
+	if err != nil {
+		r.Err = err
+		return r
+	}
+	r.Release = vm.Release()
+	vm.run(ctx, j, &r)
+	if r.Err != nil && vm.Err() != nil || ctx.Err() != nil {
+		f.end(vm)
+		return r
+	}
+	for _, l := range f.put(vm) {
+		r.Notes = append(r.Notes, "left behind: "+l)
+	}
+	return r
+}
+
+// run does a job in vm.
+func (vm *VM) run(ctx context.Context, j *job, r *Result) {
+	if r.Err = vm.system(ctx); r.Err != nil {
+		return
+	}
+	if r.Err = vm.putAll(ctx, j.cargo); r.Err != nil {
+		return
+	}
+	start := time.Now()
+	env := append(slices.Clip(j.Env), "NLRIG_KERNEL="+vm.Kernel())
+	proc, err := vm.Start(Spec{Path: j.Path, Args: j.Args, Env: env, Dir: j.Dir, Stdin: j.Stdin, Stdout: j.stdout, Stderr: j.stderr})
+	if err != nil {
+		r.Err = err
+		return
+	}
+	j.running.Add(1)
+	attend(ctx, vm, proc, j.signals)
+	j.running.Add(-1)
+	r.Exit, r.Err = proc.Wait()
+	r.Took = time.Since(start)
+	if vm.Err() != nil {
+		return
+	}
+	if o, ill := vm.Trouble(); ill {
+		switch t := (&TroubleError{vm.t.Name, o}); o.Verdict {
+		case Warn:
+			r.Notes = append(r.Notes, t.Error())
+		case OOM:
+			r.Notes = append(r.Notes, t.Error(), "-m gives a VM more memory")
+		default:
+			r.Err = t
+		}
+	}
+	if err := vm.bringBack(ctx, j.cargo, j.dest); r.Err == nil {
+		r.Err = err
+	}
+}
+
+// quitGrace is how long a program may take to tell what it does and to end.
+const quitGrace = 4 * time.Second
+
+// attend passes signals on until the program has ended or must.
+func attend(ctx context.Context, vm *VM, p *Process, signals <-chan os.Signal) {
+	var quit, oops <-chan time.Time
+	ill := vm.Ill()
+	done := ctx.Done()
+	for {
+		select {
+		case <-p.Exited():
+			return
+		case <-vm.Lost():
+			return
+		case s := <-signals:
+			sig, ok := s.(syscall.Signal)
+			if !ok {
+				continue
+			}
+			_ = p.Signal(sig) // one that cannot be sent is a VM that is lost
+			if sig == syscall.SIGQUIT && quit == nil {
+				quit = time.After(quitGrace)
+			}
+		case <-ill:
+			ill, oops = nil, time.After(oopsGrace)
+		case <-oops:
+			vm.condemn(func(time.Duration) Outcome { return Outcome{Verdict: Oops} })
+		case <-quit:
+			vm.condemn(func(silent time.Duration) Outcome {
+				o := vm.s.hung(quitGrace, silent)
+				o.Reason += ", after it was to end"
+				return o
+			})
+		case <-done:
+			done = nil
+			_ = p.Signal(syscall.SIGKILL)
+			quit = time.After(quitGrace)
+		}
+	}
+}
+
+// system puts what programs expect to find in /etc and /boot.
+func (vm *VM) system(ctx context.Context) error {
+	files := []struct{ path, text string }{
+		{"/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
+		{"/etc/group", "root:x:0:\nnogroup:x:65534:\n"},
+		{"/etc/hosts", "127.0.0.1\tlocalhost nlrig\n::1\tlocalhost\n"},
+		{"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"},
+	}
+	if vm.t.configText != nil {
+		if text := vm.t.configText(); text != "" {
+			files = append(files, struct{ path, text string }{"/boot/config-" + vm.Release(), text})
+		}
+	}
+	for _, f := range files {
+		if err := vm.Put(ctx, f.path, fs.FileMode(0o644), strings.NewReader(f.text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

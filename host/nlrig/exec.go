@@ -1,0 +1,188 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nlrig/nlrig/host"
+	"github.com/nlrig/nlrig/host/qemu"
+)
+
+// programOptions are the flags of commands that run programs in kernels.
+type programOptions struct {
+	options
+	kernels, append, modules, lo, consoles string
+	cpus                                   int
+	env, files                             words
+}
+
+// words collects a flag that may be given several times.
+type words []string
+
+func (w *words) String() string     { return strings.Join(*w, ",") }
+func (w *words) Set(s string) error { *w = append(*w, s); return nil }
+
+func (o *programOptions) flags(name, synopsis string) *flag.FlagSet {
+	f := newFlags(name, synopsis, &o.options)
+	o.vmFlags(f)
+	f.StringVar(&o.kernels, "k", "", "`KERNELS` to run on (default NLRIG_KERNELS of the environment, else the newest that is here)")
+	f.IntVar(&o.cpus, "smp", 1, "`processors` of a VM")
+	f.StringVar(&o.append, "append", "", "`words` for the kernel's command line")
+	f.StringVar(&o.modules, "modules", "", "kernel modules to load at first, a `list` with commas; others are loaded when the kernel asks for them")
+	f.StringVar(&o.lo, "lo", "up", "loopback interface, `up|down`")
+	f.Var(&o.env, "env", "pass on a variable of the environment, by `NAME`, or set one, NAME=VALUE; may be given several times")
+	f.Var(&o.files, "file", "take a `file or directory` along, under its own path; may be given several times")
+	f.StringVar(&o.consoles, "console", "", "`directory` for the consoles' logs (default console in the cache)")
+	return f
+}
+
+// fleet is what runs programs, with its kernels.
+func (o *programOptions) fleet(ctx context.Context) (*host.Fleet, []choice, error) {
+	if o.lo != "up" && o.lo != "down" {
+		return nil, nil, misuse("-lo %s: want up or down", o.lo)
+	}
+	says := newSays()
+	rig, err := o.rig(func(format string, args ...any) { says.Note(fmt.Sprintf(format, args...)) })
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.consoles == "" {
+		o.consoles = filepath.Join(o.cache, "console")
+	}
+	if o.kernels == "" {
+		o.kernels = os.Getenv("NLRIG_KERNELS")
+	}
+	var all []choice
+	if o.kernels == "" {
+		v, err := oneKernel(ctx, rig.Catalogue, "")
+		if err != nil {
+			return nil, nil, err
+		}
+		all = []choice{{version: v}}
+	} else if all, err = choose(ctx, rig.Catalogue, o.kernels); err != nil {
+		return nil, nil, err
+	}
+	f := &host.Fleet{
+		Rig: rig,
+		Options: host.VMOptions{
+			NoLoopback: o.lo == "down",
+			Modules:    strings.FieldsFunc(o.modules, func(r rune) bool { return r == ',' }),
+			Console:    o.consoles,
+			Says:       says,
+		},
+		Change: func(c *qemu.Config) { c.CPUs, c.Append = o.cpus, o.append },
+	}
+	return f, all, nil
+}
+
+// execCommand is for go test -exec: it runs a program of this machine in a
+// kernel, or in several, and ends as the program did.
+func execCommand(args []string) error {
+	var o programOptions
+	f := o.flags("exec", "[-k KERNELS] BINARY [ARGS]")
+	via := f.String("via", "", "`socket` of the nlrig test that has the VMs")
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	if f.NArg() == 0 {
+		return misuse("exec wants a program: nlrig exec -k KERNEL BINARY [ARGS], or go test -exec 'nlrig exec -k KERNEL'")
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	if *via != "" {
+		return execVia(*via, f.Args(), signals)
+	}
+	ctx := context.Background()
+	fleet, all, err := o.fleet(ctx)
+	if err != nil {
+		return err
+	}
+	vs, err := versionsOf(all, "run a program in")
+	if err != nil {
+		return err
+	}
+	env, err := o.environment(os.Environ())
+	if err != nil {
+		return err
+	}
+	stdout, stderr := io.Writer(os.Stdout), io.Writer(os.Stderr)
+	if sameFile(os.Stdout, os.Stderr) {
+		stderr = stdout
+	}
+	p := &host.Program{Path: f.Arg(0), Args: f.Args()[1:], Env: env, Files: o.files, Stdin: input(os.Stdin)}
+	exit, results, err := fleet.RunAll(ctx, vs, p, host.Streams{Stdout: stdout, Stderr: stderr, Signals: signals})
+	tell(os.Stderr, results)
+	if cerr := fleet.Close(); err == nil && cerr != nil {
+		fmt.Fprintln(os.Stderr, "nlrig:", cerr)
+	}
+	if err != nil {
+		return err
+	}
+	return endAs(exit)
+}
+
+// environment is a program's, where nlrig was started with ours.
+func (o *programOptions) environment(ours []string) ([]string, error) {
+	for _, m := range o.env {
+		if name, _, _ := strings.Cut(m, "="); name == "" {
+			return nil, misuse("-env %s: want NAME or NAME=VALUE", m)
+		}
+	}
+	return host.Environment(ours, o.env), nil
+}
+
+// tell says what is to be known beside a program's own output.
+func tell(w io.Writer, results []host.Result) {
+	for _, r := range results {
+		r.Tell(w)
+	}
+}
+
+// sameFile says that what is written to a and b goes to one place.
+func sameFile(a, b *os.File) bool {
+	x, err := a.Stat()
+	if err != nil {
+		return false
+	}
+	y, err := b.Stat()
+	return err == nil && os.SameFile(x, y)
+}
+
+// input is f, or nil where nothing can come from it.
+func input(f *os.File) io.Reader {
+	st, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	null, err := os.Stat(os.DevNull)
+	if err == nil && os.SameFile(st, null) {
+		return nil
+	}
+	return f
+}
+
+// endAs ends this process as a program ended.
+func endAs(e host.Exit) error {
+	switch {
+	case e.Signal != 0:
+		// A core would be this process's, and of no use.
+		_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
+		signal.Reset(e.Signal)
+		_ = syscall.Kill(os.Getpid(), e.Signal)
+		time.Sleep(time.Second) // it comes to any thread
+		return exit(128 + int(e.Signal))
+	case e.Status != 0:
+		return exit(e.Status)
+	}
+	return nil
+}

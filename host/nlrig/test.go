@@ -1,0 +1,333 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/nlrig/nlrig/host"
+	"github.com/nlrig/nlrig/kernels"
+	"github.com/nlrig/nlrig/kernels/child"
+)
+
+// testCommand runs go test, which builds each test binary once and hands it to
+// an nlrig exec of ours; that hands it on to this process, which has the VMs.
+func testCommand(args []string) error {
+	var o programOptions
+	f := o.flags("test", "[-k KERNELS] [PACKAGES] [go test flags]")
+	ours, theirs := splitFlags(f, args)
+	if err := parse(f, ours); err != nil {
+		return err
+	}
+	for _, a := range theirs {
+		if name, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "="); strings.HasPrefix(a, "-") && (name == "exec" || name == "c") {
+			return misuse("-%s is go test's, and nlrig test runs what it builds in its kernels: use go test itself", name)
+		}
+		if a == "-args" || a == "--args" {
+			break
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	fleet, all, err := o.fleet(ctx)
+	if err != nil {
+		return err
+	}
+	vs, err := versionsOf(all, "run tests in")
+	if err != nil {
+		return err
+	}
+	s := &testServer{options: &o, fleet: fleet, kernels: vs}
+	code, err := s.goTest(ctx, theirs)
+	cancel()
+	s.wait.Wait()
+	if cerr := fleet.Close(); cerr != nil {
+		fmt.Fprintln(os.Stderr, "nlrig:", cerr)
+	}
+	if err != nil {
+		return err
+	}
+	s.summary(os.Stderr)
+	if code != 0 {
+		return exit(code)
+	}
+	return nil
+}
+
+// splitFlags takes the flags of f out of args, wherever they are, up to -args.
+func splitFlags(f *flag.FlagSet, args []string) (ours, theirs []string) {
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if a == "-args" || a == "--args" {
+			return ours, append(theirs, args[i:]...)
+		}
+		name, _, given := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(a, "-"), "-"), "=")
+		if !strings.HasPrefix(a, "-") {
+			theirs = append(theirs, a)
+			continue
+		}
+		fl := f.Lookup(name)
+		help := name == "h" || name == "help"
+		if fl == nil && !help {
+			theirs = append(theirs, a)
+			continue
+		}
+		ours = append(ours, a)
+		if fl == nil || given {
+			continue
+		}
+		if b, ok := fl.Value.(interface{ IsBoolFlag() bool }); (!ok || !b.IsBoolFlag()) && i+1 < len(args) {
+			i++
+			ours = append(ours, args[i])
+		}
+	}
+	return ours, theirs
+}
+
+// testServer runs what nlrig exec hands over.
+type testServer struct {
+	options *programOptions
+	fleet   *host.Fleet
+	kernels []kernels.Version
+	wait    sync.WaitGroup
+
+	mu  sync.Mutex // guards ran
+	ran []packageRun
+}
+
+// packageRun is a test binary that was run on all kernels.
+type packageRun struct {
+	name    string
+	results []host.Result
+}
+
+// goTest runs go test with args and returns its exit status.
+func (s *testServer) goTest(ctx context.Context, args []string) (int, error) {
+	dir, err := os.MkdirTemp("", "nlrig")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s.wait.Go(func() { s.serve(ctx, c.(*net.UnixConn)) })
+		}
+	}()
+	self, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	if strings.ContainsAny(self+path, `'"`) {
+		return 0, fmt.Errorf("a path with quotes cannot be given to go test -exec: %s, %s", self, path)
+	}
+	cmd := child.Command(context.Background(), "go", append([]string{"test", "-exec", fmt.Sprintf("'%s' exec -via '%s'", self, path)}, args...)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer signal.Stop(signals)
+	p, err := child.Start(cmd)
+	if err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return 0, errors.New("nlrig test needs the go command, which is not on this machine: install Go")
+		}
+		return 0, err
+	}
+	for {
+		select {
+		case sig := <-signals: // as a terminal would send it: to all of them
+			_ = syscall.Kill(-cmd.Process.Pid, sig.(syscall.Signal))
+		case <-p.Done:
+			var failed *exec.ExitError
+			if errors.As(p.Err, &failed) {
+				if ws := failed.Sys().(syscall.WaitStatus); ws.Signaled() {
+					return 128 + int(ws.Signal()), nil
+				}
+				return failed.ExitCode(), nil
+			}
+			return 0, p.Err
+		}
+	}
+}
+
+// request is what nlrig exec hands over, with its standard streams as
+// descriptors. Signals follow.
+type request struct {
+	Args []string
+	Dir  string
+	Env  []string
+}
+
+// reply is how the program ended.
+type reply struct {
+	Status int
+	Signal syscall.Signal
+	Err    string
+}
+
+// serve runs one program, for an nlrig exec that is go's child. When that is
+// gone the program ends.
+func (s *testServer) serve(ctx context.Context, c *net.UnixConn) {
+	defer c.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var r request
+	files, in, err := receive(c, &r)
+	defer func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}()
+	var re reply
+	if err == nil {
+		signals := make(chan os.Signal, 8)
+		go func() {
+			defer cancel()
+			for {
+				var sig syscall.Signal
+				if in.Decode(&sig) != nil {
+					return
+				}
+				signals <- sig
+			}
+		}()
+		re, err = s.run(ctx, &r, files, signals)
+	}
+	if err != nil {
+		re = reply{Status: host.ExitInfra, Err: err.Error()}
+	}
+	_ = json.NewEncoder(c).Encode(&re) // one who is gone needs none
+}
+
+func (s *testServer) run(ctx context.Context, r *request, files []*os.File, signals <-chan os.Signal) (reply, error) {
+	env, err := s.options.environment(r.Env)
+	if err != nil {
+		return reply{}, err
+	}
+	path := r.Args[0]
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(r.Dir, path)
+	}
+	stdout, stderr := io.Writer(files[1]), io.Writer(files[2])
+	if sameFile(files[1], files[2]) {
+		stderr = stdout
+	}
+	p := &host.Program{Path: path, Args: r.Args[1:], Dir: r.Dir, Env: env, Files: s.options.files, Stdin: input(files[0])}
+	exit, results, err := s.fleet.RunAll(ctx, s.kernels, p, host.Streams{Stdout: stdout, Stderr: stderr, Signals: signals})
+	if err != nil {
+		return reply{}, err
+	}
+	tell(stderr, results)
+	s.mu.Lock()
+	s.ran = append(s.ran, packageRun{name: strings.TrimSuffix(filepath.Base(path), ".test"), results: results})
+	s.mu.Unlock()
+	return reply{Status: exit.Status, Signal: exit.Signal}, nil
+}
+
+// receive takes a request and three descriptors.
+func receive(c *net.UnixConn, r *request) (files []*os.File, in *json.Decoder, err error) {
+	buf, oob := make([]byte, 1), make([]byte, 128)
+	_, n, _, _, err := c.ReadMsgUnix(buf, oob)
+	if err != nil {
+		return nil, nil, err
+	}
+	msgs, err := syscall.ParseSocketControlMessage(oob[:n])
+	if err == nil && len(msgs) == 1 {
+		var fds []int
+		if fds, err = syscall.ParseUnixRights(&msgs[0]); err == nil {
+			for _, fd := range fds {
+				syscall.CloseOnExec(fd)
+				files = append(files, os.NewFile(uintptr(fd), "stream"))
+			}
+		}
+	}
+	if err == nil && len(files) != 3 {
+		err = fmt.Errorf("%d descriptors, want 3", len(files))
+	}
+	if err != nil {
+		return files, nil, err
+	}
+	in = json.NewDecoder(c)
+	if err := in.Decode(r); err != nil {
+		return files, nil, err
+	}
+	if len(r.Args) == 0 {
+		return files, nil, errors.New("no program")
+	}
+	return files, in, nil
+}
+
+// execVia has the nlrig test behind a socket run a program, and ends as that
+// did.
+func execVia(path string, args []string, signals <-chan os.Signal) error {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return fmt.Errorf("the nlrig test that started this is gone: %w", err)
+	}
+	defer c.Close()
+	dir, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	rights := syscall.UnixRights(int(os.Stdin.Fd()), int(os.Stdout.Fd()), int(os.Stderr.Fd()))
+	if _, _, err := c.(*net.UnixConn).WriteMsgUnix([]byte{0}, rights, nil); err != nil {
+		return err
+	}
+	out := json.NewEncoder(c)
+	if err := out.Encode(&request{Args: args, Dir: dir, Env: os.Environ()}); err != nil {
+		return err
+	}
+	go func() {
+		for s := range signals {
+			_ = out.Encode(s) // one who is gone is noticed by Decode
+		}
+	}()
+	var re reply
+	if err := json.NewDecoder(c).Decode(&re); err != nil {
+		return fmt.Errorf("the nlrig test that started this is gone: %w", err)
+	}
+	if re.Err != "" {
+		return errors.New(re.Err)
+	}
+	return endAs(host.Exit{Status: re.Status, Signal: re.Signal})
+}
+
+// summary is a line for each package, and how each kernel did.
+func (s *testServer) summary(w io.Writer) {
+	if len(s.kernels) < 2 {
+		return
+	}
+	for _, p := range s.ran {
+		fmt.Fprintf(w, "%-24s", p.name)
+		for _, r := range p.results {
+			word := "ok"
+			if !r.Held() {
+				word = "FAIL"
+			}
+			fmt.Fprintf(w, "  %s %s %.2fs", r.Kernel, word, r.Took.Seconds())
+		}
+		fmt.Fprintln(w)
+	}
+}
