@@ -222,11 +222,7 @@ type TroubleError struct {
 }
 
 func (e *TroubleError) Error() string {
-	s := fmt.Sprintf("%s: %s: %s", e.Target, e.Outcome.Verdict, e.Outcome.Reason)
-	if len(e.Outcome.LastWords) > 0 {
-		s += "\n  | " + strings.Join(e.Outcome.LastWords, "\n  | ")
-	}
-	return s
+	return e.Target + ": " + e.Outcome.told()
 }
 
 // job is a program on its way to one kernel.
@@ -283,13 +279,13 @@ func (vm *VM) run(ctx context.Context, j *job, r *Result) {
 		return
 	}
 	if o, ill := vm.Trouble(); ill {
-		switch t := (&TroubleError{vm.t.Name, o}); o.Verdict {
+		switch o.Verdict {
 		case Warn:
-			r.Notes = append(r.Notes, t.Error())
+			r.Notes = append(r.Notes, o.told())
 		case OOM:
-			r.Notes = append(r.Notes, t.Error(), "-m gives a VM more memory")
+			r.Notes = append(r.Notes, o.told(), "-m gives a VM more memory")
 		default:
-			r.Err = t
+			r.Err = &TroubleError{vm.t.Name, o}
 		}
 	}
 	if err := vm.bringBack(ctx, j.cargo, j.dest); r.Err == nil {

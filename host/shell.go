@@ -57,9 +57,14 @@ type LostError struct {
 }
 
 func (e *LostError) Error() string {
-	s := fmt.Sprintf("%s: %s: %s", e.Target, e.Outcome.Verdict, e.Outcome.Reason)
-	if len(e.Outcome.LastWords) > 0 {
-		s += "\n  | " + strings.Join(e.Outcome.LastWords, "\n  | ")
+	return e.Target + ": " + e.Outcome.told()
+}
+
+// told is the verdict, why, and the kernel's last words.
+func (o *Outcome) told() string {
+	s := fmt.Sprintf("%s: %s", o.Verdict, o.Reason)
+	if len(o.LastWords) > 0 {
+		s += "\n  | " + strings.Join(o.LastWords, "\n  | ")
 	}
 	return s
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/nlrig/nlrig/host"
 	"github.com/nlrig/nlrig/host/qemu"
@@ -177,7 +178,7 @@ func endAs(e host.Exit) error {
 	case e.Signal != 0:
 		// A core would be this process's, and of no use.
 		_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
-		signal.Reset(e.Signal)
+		defaultAction(e.Signal)
 		_ = syscall.Kill(os.Getpid(), e.Signal)
 		time.Sleep(time.Second) // it comes to any thread
 		return exit(128 + int(e.Signal))
@@ -185,4 +186,11 @@ func endAs(e host.Exit) error {
 		return exit(e.Status)
 	}
 	return nil
+}
+
+// defaultAction has sig end this process. With signal.Reset the runtime would
+// take SIGSEGV and others for a fault of nlrig's own, and tell of that.
+func defaultAction(sig syscall.Signal) {
+	var action [4]uintptr // struct kernel_sigaction with SIG_DFL
+	_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
 }
