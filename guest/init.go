@@ -44,6 +44,10 @@ func Init() error {
 	s := &server{vm: vm}
 	s.kernel.AllowFaults = true
 	s.kernel.LoadModule = s.module
+	if os.Getenv(layout.Share) != "" {
+		s.system.equip() // it is for programs, and so is its image
+	}
+	// From here on the kernel has its modprobe.
 	if err := s.answerModprobe(); err != nil {
 		return fmt.Errorf("modprobe socket: %w", err)
 	}

@@ -39,9 +39,17 @@ const maxFiles = 1 << 20
 
 // equip makes the guest a system that programs expect.
 func (s *server) equip(m *wire.Equip) error {
-	if s.system.equipped {
-		return nil
+	if !s.system.equipped {
+		s.system.equip()
 	}
+	if m.Loopback {
+		return s.vm.loopbackUp()
+	}
+	return nil
+}
+
+// equip takes the kernel a while, for some of it has it look for modules.
+func (s *system) equip() {
 	for _, dir := range []string{"/dev/pts", "/dev/shm", "/dev/net", "/run", "/var/run", "/root"} {
 		_ = os.MkdirAll(dir, 0o755) // if it is missing, so is what goes there
 	}
@@ -60,12 +68,8 @@ func (s *server) equip(m *wire.Equip) error {
 	}
 	_ = unix.Sethostname([]byte("nlrig"))
 	_ = unix.Prlimit(1, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: maxFiles}, nil)
-	s.system.mounts = countMounts()
-	s.system.equipped = true
-	if m.Loopback {
-		return s.vm.loopbackUp()
-	}
-	return nil
+	s.mounts = countMounts()
+	s.equipped = true
 }
 
 func countMounts() int {

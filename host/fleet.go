@@ -7,10 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,6 +23,8 @@ import (
 type Fleet struct {
 	Rig     *Rig
 	Options VMOptions
+	// Once says that no VM is needed for another program.
+	Once bool
 	// Change completes the configuration of each VM; nil for nothing.
 	Change func(*qemu.Config)
 
@@ -245,7 +245,7 @@ func (f *Fleet) do(ctx context.Context, v kernels.Version, j *job) Result {
 	}
 	r.Release = vm.Release()
 	vm.run(ctx, j, &r)
-	if r.Err != nil && vm.Err() != nil || ctx.Err() != nil {
+	if f.Once || vm.Err() != nil || ctx.Err() != nil {
 		f.end(vm)
 		return r
 	}
@@ -257,9 +257,6 @@ func (f *Fleet) do(ctx context.Context, v kernels.Version, j *job) Result {
 
 // run does a job in vm.
 func (vm *VM) run(ctx context.Context, j *job, r *Result) {
-	if r.Err = vm.system(ctx); r.Err != nil {
-		return
-	}
 	if r.Err = vm.putAll(ctx, j.cargo); r.Err != nil {
 		return
 	}
@@ -332,25 +329,4 @@ func attend(ctx context.Context, vm *VM, p *Process, signals <-chan os.Signal) {
 			quit = time.After(quitGrace)
 		}
 	}
-}
-
-// system puts what programs expect to find in /etc and /boot.
-func (vm *VM) system(ctx context.Context) error {
-	files := []struct{ path, text string }{
-		{"/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
-		{"/etc/group", "root:x:0:\nnogroup:x:65534:\n"},
-		{"/etc/hosts", "127.0.0.1\tlocalhost nlrig\n::1\tlocalhost\n"},
-		{"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"},
-	}
-	if vm.t.configText != nil {
-		if text := vm.t.configText(); text != "" {
-			files = append(files, struct{ path, text string }{"/boot/config-" + vm.Release(), text})
-		}
-	}
-	for _, f := range files {
-		if err := vm.Put(ctx, f.path, fs.FileMode(0o644), strings.NewReader(f.text)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -40,9 +40,6 @@ type Target struct {
 	// config is an option's value, as kernels.Kernel has it; nil where only
 	// the kernel itself can tell.
 	config func(option string) (value string, known bool)
-	// configText is the whole configuration, empty where it is not known; nil
-	// where only the kernel itself can tell.
-	configText func() string
 	// agent is the sum that hello must name.
 	agent func() string
 	// release is what uname -r must say, empty if it is not known.

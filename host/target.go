@@ -115,6 +115,9 @@ func (r *Rig) qemuTarget(v kernels.Version, conf qemu.Config, attach func(*qemu.
 		if conf.Kernel == "" {
 			return fmt.Errorf("%v: a vmlinux without a PVH entry note (CONFIG_PVH), and no bzImage to boot instead", v)
 		}
+		if conf.Share {
+			extra = systemFiles(k)
+		}
 		img, agent, err := r.image(ctx, k, extra...)
 		if err != nil {
 			return err
@@ -141,15 +144,23 @@ func (r *Rig) qemuTarget(v kernels.Version, conf qemu.Config, attach func(*qemu.
 		return w.start(ctx, conf, timeout, say)
 	}
 	t.modules = func(name string) ([]initramfs.Module, error) { return load(kernel, name) }
-	t.configText = func() string {
-		if kernel.Config == "" {
-			return ""
-		}
-		text, _ := os.ReadFile(kernel.Config) // it was verified, and a test that needs it says so
-		return string(text)
-	}
 	t.config = func(option string) (string, bool) { return kernel.ConfigValue(option) }
 	return t
+}
+
+// systemFiles are what programs expect to find.
+func systemFiles(k *kernels.Kernel) []cpio.Record {
+	files := []cpio.Record{
+		cpio.Directory("etc", 0o755),
+		cpio.StaticFile("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n", 0o644),
+		cpio.StaticFile("etc/group", "root:x:0:\nnogroup:x:65534:\n", 0o644),
+		cpio.StaticFile("etc/hosts", "127.0.0.1\tlocalhost nlrig\n::1\tlocalhost\n", 0o644),
+		cpio.StaticFile("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n", 0o644),
+	}
+	if text, err := os.ReadFile(k.Config); err == nil && k.Version.Release != "" {
+		files = append(files, cpio.Directory("boot", 0o755), cpio.StaticFile("boot/config-"+k.Version.Release, string(text), 0o644))
+	}
+	return files
 }
 
 // Image is the initramfs of a kernel that is here.

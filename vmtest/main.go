@@ -64,7 +64,7 @@ func everywhere(spec string) (code int, err error) {
 		return 0, err
 	}
 	say := func(s string) { fmt.Fprintln(os.Stderr, s) }
-	f := &host.Fleet{Rig: r, Options: host.VMOptions{
+	f := &host.Fleet{Rig: r, Once: true, Options: host.VMOptions{
 		Console: filepath.Join(r.Dir, "console"),
 		Says:    host.Says{Note: say, Moment: say, Status: func(string) {}},
 	}}

@@ -120,6 +120,7 @@ func execCommand(args []string) error {
 	if sameFile(os.Stdout, os.Stderr) {
 		stderr = stdout
 	}
+	fleet.Once = true
 	p := &host.Program{Path: f.Arg(0), Args: f.Args()[1:], Env: env, Files: o.files, Stdin: input(os.Stdin)}
 	exit, results, err := fleet.RunAll(ctx, vs, p, host.Streams{Stdout: stdout, Stderr: stderr, Signals: signals})
 	tell(os.Stderr, results)
