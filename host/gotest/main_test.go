@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		shapes = filepath.Join(dir, "shapes.test")
+		shapes = filepath.Join(dir, "shapes.exe")
 		build := goTool("test", "-c", "-cover", "-o", shapes)
 		if out, err := build.CombinedOutput(); err != nil {
 			panic(fmt.Sprintf("%v\n%s", err, out))

@@ -17,12 +17,9 @@ package gotest
 
 import (
 	"bufio"
-	"cmp"
 	"container/list"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 )
@@ -30,7 +27,7 @@ import (
 // Run is what a test binary printed on one kernel.
 type Run struct {
 	Kernel string        // "6.1.192"
-	Output io.ReadSeeker // all that it wrote, read from the beginning, and twice
+	Output io.ReadSeeker // all that it wrote, standard error in between; read from the beginning, and twice
 	Status int           // exit status; 0 is success
 }
 
@@ -96,12 +93,13 @@ type run struct {
 	label  string
 }
 
-// unfinished is whether the run was cut short in a test.
+// unfinished is whether the run was cut short in a test. Of a benchmark that
+// has others below it there is no result.
 func (r *run) unfinished(g *group) bool {
-	if r.final.n > 0 || g.outcome != "" {
+	if g.bench() && (r.status == 0 || g != r.groups[len(r.groups)-1]) {
 		return false
 	}
-	return g.started || g.bench() && r.status != 0 && g == r.groups[len(r.groups)-1]
+	return g.open && r.final.n == 0
 }
 
 // bytes reads one line.
@@ -354,131 +352,6 @@ func (m *merger) copy(r *run, p piece, deep bool) error {
 	}
 	if left.N > 0 {
 		return fmt.Errorf("output of kernel %s: %w", r.kernel, io.ErrUnexpectedEOF)
-	}
-	return nil
-}
-
-// outside writes the text of no test that came after the group k.
-func (m *merger) outside(k key) error {
-	texts := make([][]piece, len(m.runs))
-	for i, r := range m.runs {
-		texts[i] = r.index.outside[k]
-	}
-	if k != (key{}) && slices.ContainsFunc(texts, func(t []piece) bool { return t != nil }) {
-		m.leave()
-	}
-	return m.texts(texts, len(m.runs))
-}
-
-func (m *merger) labels() error {
-	texts, have := make([][]piece, len(m.runs)), 0
-	for i, r := range m.runs {
-		texts[i] = r.index.labels
-		if texts[i] != nil {
-			have++
-		}
-	}
-	return m.texts(texts, have)
-}
-
-// texts writes one text of each run, only the first if they are alike and as
-// many as want.
-func (m *merger) texts(texts [][]piece, want int) error {
-	first, same := -1, 0
-	for i, t := range texts {
-		if t == nil {
-			continue
-		}
-		if first < 0 {
-			first = i
-		}
-		ok, err := equal(m.runs[first].in, texts[first], m.runs[i].in, t)
-		if err != nil {
-			return fmt.Errorf("output of kernel %s or %s: %w", m.runs[first].kernel, m.runs[i].kernel, err)
-		}
-		if ok {
-			same++
-		}
-	}
-	for i, t := range texts {
-		if t == nil || same == want && i != first {
-			continue
-		}
-		m.w.fresh()
-		if same != want {
-			m.say(m.runs[i], "")
-		}
-		for _, p := range t {
-			if err := m.copy(m.runs[i], p, false); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// say writes a line about a run.
-func (m *merger) say(r *run, text string) {
-	m.w.fresh()
-	fmt.Fprintf(m.w, "[kernel %s]%s\n", r.kernel, text)
-}
-
-// end writes what comes after the last test.
-func (m *merger) end() error {
-	passed := false
-	for _, r := range m.runs {
-		passed = passed || r.final.n > 0
-		m.failed = m.failed || r.status != 0 || r.index.failed
-		if r.status != 0 && !r.index.failed {
-			m.leave()
-			m.say(r, fmt.Sprintf(" exit status %d", r.status))
-		}
-	}
-	m.w.fresh()
-	switch {
-	case m.failed:
-		m.frame("FAIL\n")
-	case passed:
-		m.frame("PASS\n")
-	}
-	if err := m.coverage(); err != nil {
-		return err
-	}
-	texts := make([][]piece, len(m.runs))
-	for i, r := range m.runs {
-		texts[i] = r.tail
-	}
-	return m.texts(texts, len(m.runs))
-}
-
-func (m *merger) coverage() error {
-	type covered struct {
-		line, kernel string
-		percent      float64
-	}
-	var all []covered
-	for _, r := range m.runs {
-		if r.index.coverage.n == 0 {
-			continue
-		}
-		line, err := r.bytes(r.index.coverage)
-		if err != nil {
-			return err
-		}
-		c := covered{line: strings.TrimRight(string(line), "\r\n"), kernel: r.label}
-		percent, _, _ := strings.Cut(strings.TrimPrefix(c.line, "coverage: "), "%")
-		c.percent, _ = strconv.ParseFloat(percent, 64)
-		all = append(all, c)
-	}
-	alike := !slices.ContainsFunc(all, func(c covered) bool { return c.line != all[0].line })
-	slices.SortStableFunc(all, func(a, b covered) int { return -cmp.Compare(a.percent, b.percent) })
-	for i, c := range all {
-		switch {
-		case !alike:
-			fmt.Fprintf(m.w, "%s (%s)\n", c.line, c.kernel)
-		case i == 0:
-			fmt.Fprintf(m.w, "%s\n", c.line)
-		}
 	}
 	return nil
 }

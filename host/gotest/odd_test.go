@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -237,9 +238,60 @@ func TestTests(t *testing.T) {
 	assert.Equal(t, []Test{{"TestX", Fail, 1500 * time.Millisecond}}, tests)
 }
 
+func outcomes(t *testing.T, out string) map[string]Outcome {
+	t.Helper()
+	tests, err := Tests(strings.NewReader(out))
+	require.NoError(t, err)
+	found := map[string]Outcome{}
+	for _, x := range tests {
+		found[x.Name] = x.Outcome
+	}
+	return found
+}
+
+// within are the outcomes of a run as those of a kernel in a merge. Only a
+// top-level test has a result there if the run had none.
+func within(kernel string, run map[string]Outcome) map[string]Outcome {
+	found := map[string]Outcome{}
+	for name, o := range run {
+		top := topLevel(name)
+		sub := name[len(top):]
+		switch {
+		case o != Unfinished:
+		case sub == "":
+			o = Fail
+		default:
+			continue
+		}
+		found[top+"/kernel="+kernel+sub] = o
+	}
+	return found
+}
+
+// TestTestsOfMerge holds that a merge says of each kernel what its run said.
+func TestTestsOfMerge(t *testing.T) {
+	for mode, flags := range modes {
+		for _, skip := range []string{"DeathPanic|DeathSub|Timeout", "Death"} {
+			args := append(flags, "-test.skip="+skip, "-test.count=2", "-test.bench=.", "-test.benchtime=1x")
+			var runs []Run
+			want := map[string]Outcome{}
+			for _, k := range twoKernels {
+				out, status := command(k, shapes, args...)
+				runs = append(runs, Run{Kernel: k, Output: bytes.NewReader(out), Status: status})
+				maps.Copy(want, within(k, outcomes(t, string(out))))
+			}
+			got := outcomes(t, merge(t, runs...))
+			maps.DeleteFunc(got, func(name string, _ Outcome) bool { return !strings.Contains(name, "/") })
+			assert.Equal(t, want, got, mode)
+			assert.Greater(t, len(got), 5)
+		}
+	}
+}
+
 var named = regexp.MustCompile(`/kernel=A`)
 
-// FuzzMerge holds that text is not lost, whatever it looks like.
+// FuzzMerge holds that neither text nor outcomes are lost, whatever they look
+// like.
 func FuzzMerge(f *testing.F) {
 	for _, x := range odd {
 		f.Add(text(x.a))
@@ -254,6 +306,13 @@ func FuzzMerge(f *testing.F) {
 			return
 		}
 		got := merge(t, Run{Kernel: "A", Output: strings.NewReader(out)}, Run{Kernel: "B", Output: strings.NewReader("only B\n")})
+		if !strings.ContainsRune(out, marker) && !strings.Contains(out, benchmark) {
+			// With those, what a test printed may count, but not again.
+			found := outcomes(t, got)
+			for name, o := range within("A", outcomes(t, out)) {
+				require.Equal(t, o, found[name], "%s in %q from %q", name, got, out)
+			}
+		}
 		got = named.ReplaceAllString(got, "")
 		want := map[string]int{}
 		for rest := []byte(out); len(rest) > 0; {

@@ -47,7 +47,7 @@ func (k key) bench() bool { return strings.HasPrefix(k.name, benchmark) }
 type group struct {
 	key
 	pieces  []piece
-	started bool   // there was a RUN line
+	open    bool   // it began, by a RUN line or a benchmark's name, and has no result
 	outcome string // of the result line: PASS, FAIL, SKIP
 	elapsed time.Duration
 }
@@ -299,26 +299,28 @@ func (x *index) framed(p piece, f frame, marked bool) bool {
 	}
 	x.tell(f)
 	p.named = true
-	if !f.report {
-		g := x.group(top, f.verb == "RUN" && f.name == top)
-		if f.verb == "RUN" && f.name == top && !bench {
-			g.started = true
-			x.running++
-		}
-		x.enter(g)
-		g.pieces = add(g.pieces, p)
-		return true
+	g := x.latest[top]
+	if again := g != nil && !bench && f.report && g.outcome != ""; f.name == top && (f.verb == "RUN" || again) {
+		g = nil // with -test.count
 	}
-	g := x.group(top, !bench && f.name == top && x.latest[top] != nil && x.latest[top].outcome != "")
+	g = x.group(top, g == nil)
 	x.enter(g)
 	switch {
-	case bench && (f.verb == "FAIL" || f.verb == "SKIP" && g.outcome == "" && f.name == top):
-		g.outcome = f.verb
-	case !bench && f.name == top:
-		if g.started {
+	case f.verb == "RUN" && (bench || f.name == top):
+		g.open = true
+		if !bench {
+			x.running++
+		}
+	case f.report && bench:
+		g.open = false
+		if f.verb == "FAIL" {
+			g.outcome = f.verb
+		}
+	case f.report && f.name == top:
+		if g.open {
 			x.running--
 		}
-		g.outcome, g.elapsed = f.verb, f.elapsed
+		g.open, g.outcome, g.elapsed = false, f.verb, f.elapsed
 		x.inBlock = !marked
 		p.block = x.inBlock
 	}
@@ -362,32 +364,30 @@ func (x *index) measured(p piece, b []byte) bool {
 	if end < 0 || !validTest(string(b[:end])) {
 		return false
 	}
-	name, rest := string(b[:end]), bytes.TrimLeft(b[end:], " ")
-	top := topLevel(name)
-	if rest = bytes.TrimLeft(rest, "\r"); len(rest) == 0 || rest[0] != '\n' && rest[0] != '\t' || x.json && x.latest[top] == nil {
+	f := frame{verb: "RUN", name: string(b[:end])}
+	rest := bytes.TrimLeft(b[end:], " ")
+	alone := strings.Trim(string(rest), "\r\n") == ""
+	if !alone && rest[0] != '\t' || x.json && x.latest[topLevel(f.name)] == nil {
 		return false
 	}
 	x.resume()
-	g := x.group(top, false)
+	g := x.group(topLevel(f.name), false)
 	x.enter(g)
 	p.named = true
-	failed := bytes.Index(b, []byte("\t--- FAIL: "+name)) + 1
-	if failed > 0 { // without -test.v the name is printed before it is known
-		g.outcome, p.n = "FAIL", int64(failed)
+	rest = bytes.TrimLeft(rest, "\t ")
+	switch {
+	case bytes.HasPrefix(rest, []byte("--- FAIL: "+f.name)): // without -test.v the name is there already
+		f.verb, g.outcome, g.open = "FAIL", "FAIL", false
+		n := int64(len(rest))
+		g.pieces = append(g.pieces, piece{off: p.off, n: p.n - n, named: true})
+		p.off, p.n = p.off+p.n-n, n
+	case len(rest) > 0 && '0' <= rest[0] && rest[0] <= '9':
+		f.verb, g.open = "BENCH", false
+	default:
+		g.open = true
 	}
 	g.pieces = append(g.pieces, p)
-	if failed > 0 {
-		g.pieces = append(g.pieces, piece{off: p.off + p.n, n: int64(len(b) - failed), named: true})
-	}
-	if rest[0] == '\t' {
-		verb := "BENCH"
-		if failed > 0 {
-			verb = "FAIL"
-		}
-		x.tell(frame{verb: verb, name: name})
-	} else {
-		x.tell(frame{verb: "RUN", name: name})
-	}
+	x.tell(f)
 	return true
 }
 
@@ -402,7 +402,7 @@ func (x *index) glued(p piece, b []byte) bool {
 	if !ok || f.name != topLevel(f.name) || f.elapsed == 0 && !bytes.Contains(b[i:], []byte(" (0.00s)")) {
 		return false
 	}
-	if g := x.latest[f.name]; x.verbose && (g == nil || !g.started || g.outcome != "") || !x.verbose && f.verb != "FAIL" {
+	if g := x.latest[f.name]; x.verbose && (g == nil || !g.open) || !x.verbose && f.verb != "FAIL" {
 		return false
 	}
 	x.text(piece{off: p.off, n: int64(i)})
