@@ -14,7 +14,7 @@ const module = "github.com/nlrig/nlrig/"
 // those of its own layer and of those below.
 var layers = [][]string{
 	{"vmtest/nlmsg", "vmtest/nlcase", "vmtest/cases", "vmtest/wire", "kernels/child", "kernels/cachedir", "kernels/configs", "kernels/build", "host/report", "host/gotest", "guest/layout", "guest/klog"},
-	{"host/console"},
+	{"host/console", "host/search"},
 	{"kernels/emulated", "kernels/local"},
 	{"guest", "guest/agent"},
 	{"initramfs", "kernels"},

@@ -335,8 +335,8 @@ func parsePackages(text []byte, t target, like *regexp.Regexp) ([]Package, error
 	return all, nil
 }
 
-// errGone says that the mirror no longer has a package.
-var errGone = errors.New("no longer on the mirror")
+// ErrGone says that the mirror no longer has a package.
+var ErrGone = errors.New("no longer on the mirror")
 
 // download fetches a package into file. apt checks its hash against the
 // signed list; progress is told how many bytes have come.
@@ -368,7 +368,7 @@ func (a *apt) download(ctx context.Context, p Package, file string, progress fun
 			}
 		}
 		if strings.HasPrefix(said, "404 ") || said == "File not found" {
-			return fmt.Errorf("%s: %w", p.URI, errGone)
+			return fmt.Errorf("%s: %w", p.URI, ErrGone)
 		}
 		if said == "" {
 			return fmt.Errorf("download %s: %w: %s", p.URI, err, firstLine(stderr))

@@ -309,7 +309,7 @@ func (c *Catalogue) fetchDebian(ctx context.Context, v Version, b *builder, repo
 		}
 	}
 	debs, err := c.download(ctx, apt, v, b.dir, report)
-	if errors.Is(err, errGone) {
+	if errors.Is(err, ErrGone) {
 		c.log("%s: %v; asking the mirror what it has now", v, err)
 		started := time.Now()
 		x, refreshErr := c.refreshIndex(ctx, a, func(x index) bool { return x.Fetched.After(started) })

@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/nlrig/nlrig/host"
 	"github.com/nlrig/nlrig/host/report"
@@ -86,80 +84,12 @@ func showDiff(r *report.Report, i, k int, s report.Style, columns bool) int {
 	}
 	fmt.Println()
 	if columns {
-		inColumns(lines, s)
+		s.SideBySide(os.Stdout, lines)
 	} else {
 		for _, l := range lines {
-			fmt.Println(paint(s, l.Op, l.String()))
+			fmt.Println(s.Diff(l.Op, l.String()))
 		}
 	}
 	fmt.Println()
 	return host.ExitNotHeld
-}
-
-func paint(s report.Style, op byte, text string) string {
-	color := map[byte]string{'-': "\x1b[31m", '+': "\x1b[32m"}[op]
-	if !s.Color || color == "" {
-		return text
-	}
-	return color + text + "\x1b[0m"
-}
-
-// inColumns sets what only the first has to the left of what only the other
-// has. A line that differs is marked with |, one that is on one side with < or
-// >.
-func inColumns(lines []nlcase.DiffLine, s report.Style) {
-	width := (s.Width - 3) / 2
-	for len(lines) > 0 {
-		var left, right []string
-		for len(lines) > 0 && lines[0].Op != ' ' {
-			if lines[0].Op == '-' {
-				left = append(left, lines[0].Text)
-			} else {
-				right = append(right, lines[0].Text)
-			}
-			lines = lines[1:]
-		}
-		for j := range max(len(left), len(right)) {
-			var l, r string
-			mark := "|"
-			if j < len(left) {
-				l = left[j]
-			} else {
-				mark = ">"
-			}
-			if j < len(right) {
-				r = right[j]
-			} else {
-				mark = "<"
-			}
-			printRow(l, mark, r, width, s)
-		}
-		if len(lines) > 0 {
-			printRow(lines[0].Text, " ", lines[0].Text, width, s)
-			lines = lines[1:]
-		}
-	}
-}
-
-// printRow breaks what is wider than its column.
-func printRow(l, mark, r string, width int, s report.Style) {
-	for first := true; first || l != "" || r != ""; first = false {
-		var a, b string
-		a, l = cut(l, width)
-		b, r = cut(r, width)
-		pad := strings.Repeat(" ", width-utf8.RuneCountInString(a))
-		if mark == " " {
-			fmt.Println(strings.TrimRight(a+pad+"   "+b, " "))
-			continue
-		}
-		fmt.Println(strings.TrimRight(paint(s, '-', a)+pad+" "+mark+" "+paint(s, '+', b), " "))
-	}
-}
-
-func cut(s string, width int) (head, rest string) {
-	r := []rune(s)
-	if len(r) <= width {
-		return s, ""
-	}
-	return string(r[:width]), "    " + string(r[width:])
 }

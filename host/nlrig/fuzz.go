@@ -122,6 +122,6 @@ func showFinding(x fuzz.Finding, targets []host.Target) {
 		if s.Width > 4 && len(text) > s.Width-2 {
 			text = strings.ToValidUTF8(text[:s.Width-3], "")
 		}
-		fmt.Println("  " + paint(s, l.Op, text))
+		fmt.Println("  " + s.Diff(l.Op, text))
 	}
 }

@@ -109,25 +109,37 @@ func Sweep(dir string) {
 	}
 }
 
+// FullError is that of a disk which is full.
+type FullError struct {
+	Dir string
+	Err error
+}
+
+func (e *FullError) Error() string {
+	return fmt.Sprintf("%v; the disk with %s is full: free some space, remove kernels with nlrig kernels rm, or use another disk (nlrig -cache DIR, or XDG_CACHE_HOME)", e.Err, e.Dir)
+}
+
+func (e *FullError) Unwrap() error { return e.Err }
+
 // DiskError adds what to do to an error, which may be nil, when the disk is
-// full or not writable.
+// full, which is a FullError, or not writable.
 func DiskError(dir string, err error) error {
-	switch {
+	switch full := new(FullError); {
 	case err == nil:
 		return nil
-	case strings.Contains(err.Error(), "is full: "):
+	case errors.As(err, &full):
 		return err
-	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || strings.Contains(err.Error(), "No space left on device") || full(dir):
-		return fmt.Errorf("%w; the disk with %s is full: free some space, remove kernels with nlrig kernels rm, or use another disk (nlrig -cache DIR, or XDG_CACHE_HOME)", err, dir)
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || strings.Contains(err.Error(), "No space left on device") || isFull(dir):
+		return &FullError{dir, err}
 	case errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w; the cache %s is not writable: use a directory that is (nlrig -cache DIR, or XDG_CACHE_HOME)", err, dir)
 	}
 	return err
 }
 
-// full says whether there is next to no space left, which programs that fail
+// isFull says whether there is next to no space left, which programs that fail
 // for it do not always say.
-func full(dir string) bool {
+func isFull(dir string) bool {
 	var st syscall.Statfs_t
 	return syscall.Statfs(dir, &st) == nil && st.Flags&syscall.MS_RDONLY == 0 && st.Bavail*uint64(st.Bsize) < 8<<10
 }
