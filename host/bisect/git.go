@@ -35,7 +35,8 @@ type Found struct {
 // ErrUnderWay is that of a repository with a bisection that is not nlrig's.
 var ErrUnderWay = errors.New("a git bisect is under way")
 
-// ours is a file beside git's own of a bisection: it says that Start began it.
+// ours is a file beside git's own of a bisection. It says how Start began it, as
+// git's log does.
 const ours = "nlrig-bisect"
 
 // Start begins to look between two commits, given in hex. One that Start began
@@ -45,19 +46,15 @@ func (r Repo) Start(ctx context.Context, good, bad string) error {
 	if err != nil {
 		return err
 	}
-	running, err := r.path(ctx, "BISECT_LOG")
-	if err != nil {
-		return err
-	}
-	if _, err := os.Stat(running); err == nil {
-		if _, err := os.Stat(mark); err != nil {
+	if log, err := r.git(ctx, "bisect", "log"); err == nil {
+		if began, err := os.ReadFile(mark); err != nil || !strings.Contains(log, string(began)) {
 			return fmt.Errorf("%w in %s, and not nlrig's: go on with it by leaving out -good and -bad, or end it with git -C %s bisect reset", ErrUnderWay, r.Dir, r.Dir)
 		}
 		if _, err := r.git(ctx, "bisect", "reset"); err != nil {
 			return err
 		}
 	}
-	if err := os.WriteFile(mark, nil, 0o644); err != nil {
+	if err := os.WriteFile(mark, fmt.Appendf(nil, "git bisect start '--no-checkout' '%s' '%s'", bad, good), 0o644); err != nil {
 		return err
 	}
 	_, err = r.git(ctx, "bisect", "start", "--no-checkout", bad, good)

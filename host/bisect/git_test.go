@@ -104,8 +104,12 @@ func TestUnderWay(t *testing.T) {
 	r, commits := line(t, 9)
 	_, _, err := r.Next(t.Context())
 	assert.ErrorContains(t, err, "no bisection")
-	_, err = r.git(t.Context(), "bisect", "start", "HEAD", commits[0])
-	require.NoError(t, err)
+	require.NoError(t, r.Start(t.Context(), commits[0], commits[8]))
+	require.NoError(t, r.Start(t.Context(), commits[1], commits[8]), "its own makes way")
+	for _, arg := range [][]string{{"reset"}, {"start", "HEAD", commits[0]}} {
+		_, err = r.git(t.Context(), append([]string{"bisect"}, arg...)...)
+		require.NoError(t, err)
+	}
 	assert.ErrorIs(t, r.Start(t.Context(), commits[0], commits[8]), ErrUnderWay)
 	good, bad, err := r.Ends(t.Context())
 	require.NoError(t, err)

@@ -29,7 +29,6 @@ type gitBisect struct {
 	arg    string // as the case was asked for
 	log    *bisect.Log
 	again  bool // what the log knows does not count
-	agent  string
 
 	answers        map[string]bisect.Answer // by commit
 	vms, built     int
@@ -38,11 +37,6 @@ type gitBisect struct {
 
 // commits is nlrig bisect -git.
 func (b *gitBisect) commits(ctx context.Context, good, bad string) error {
-	agent, err := b.rig.Agent(ctx)
-	if err != nil {
-		return err
-	}
-	b.agent = bisect.Key(string(agent))
 	b.answers = map[string]bisect.Answer{}
 	if good != "" {
 		for _, rev := range []*string{&good, &bad} {
@@ -168,7 +162,11 @@ func (b *gitBisect) find(ctx context.Context, commit string) (bisect.Answer, err
 	if !v.Here {
 		b.built++
 	}
-	key := bisect.Key(k.Sum, string(b.c.Text), b.agent)
+	agent, err := b.rig.Agent(ctx) // built once
+	if err != nil {
+		return bisect.Answer{}, err
+	}
+	key := bisect.Key(k.Sum, string(b.c.Text), string(agent))
 	if a, ok := b.log.Get(key); ok && !b.again {
 		b.known++
 		return a, nil
