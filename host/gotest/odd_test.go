@@ -44,6 +44,10 @@ var odd = []struct {
 		want: "^V=== RUN   TestX\n^V=== RUN   TestX/kernel=A\n^V--- PASS: TestX/kernel=A (0.10s)\n^V=== NAME  TestX\n" +
 			"^V=== RUN   TestX/kernel=B\n--- PASS: Tes\n^V--- FAIL: TestX/kernel=B (0.00s)\n    did not finish: the run ended with exit status -1\n" +
 			"^V=== NAME  TestX\n^V--- FAIL: TestX (0.10s)\n^V=== NAME  \n[kernel B] exit status -1\n^VFAIL\n"},
+	{name: "cut in a line, and then told of", a: "^V=== RUN   TestX\n^V--- PASS: TestX (0.10s)\n^V=== NAME  \n^VPASS\n", b: "^V=== RUN   TestX\n^V--- PASS: TestX (0.1\nkernel lost\n", statusB: 1,
+		want: "^V=== RUN   TestX\n^V=== RUN   TestX/kernel=A\n^V--- PASS: TestX/kernel=A (0.10s)\n^V=== NAME  TestX\n" +
+			"^V=== RUN   TestX/kernel=B\n--- PASS: TestX (0.1\nkernel lost\n^V--- FAIL: TestX/kernel=B (0.00s)\n    did not finish: the run ended with exit status 1\n" +
+			"^V=== NAME  TestX\n^V--- FAIL: TestX (0.10s)\n^V=== NAME  \n[kernel B] exit status 1\n^VFAIL\n"},
 	{name: "a test on one kernel only, and twice", a: `
 	--- FAIL: TestX (0.10s)
 	    x_test.go:3: bad

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -127,47 +128,45 @@ type frame struct {
 	elapsed time.Duration
 }
 
+var (
+	updateLine = regexp.MustCompile(`^\x16?=== (RUN|PAUSE|CONT|NAME|ATTR|ARTIFACTS)(?: +(\S*).*)?\r?\n$`)
+	reportLine = regexp.MustCompile(`^\x16?((?:    )*)--- (PASS|FAIL|SKIP|BENCH): (\S+)(?: \((\d+\.\d\ds)\))?\r?\n$`)
+)
+
+// parse wants a whole line: a kernel may die in the middle of one.
 func parse(line []byte) (f frame, ok bool) {
-	if len(line) > maxFrame || line[len(line)-1] != '\n' {
-		return f, false
-	}
-	s := string(line)
-	if s[0] == marker {
-		s = s[1:]
-	}
-	for strings.HasPrefix(s, indent) {
-		s = s[len(indent):]
-		f.indent++
-	}
+	start := bytes.TrimLeft(line[:min(len(line), maxFrame)], "\x16 ")
 	switch {
-	case strings.HasPrefix(s, "=== ") && f.indent == 0:
-		if strings.TrimSpace(s) == "=== NAME" {
-			return frame{verb: "NAME", at: len(line)}, true
-		}
-		if f.verb, s, ok = strings.Cut(s[4:], " "); !ok {
+	case len(line) > maxFrame:
+		return f, false
+	case bytes.HasPrefix(start, []byte("=== ")):
+		m := updateLine.FindSubmatchIndex(line)
+		if m == nil {
 			return f, false
 		}
-		if !slices.Contains([]string{"RUN", "PAUSE", "CONT", "NAME", "ATTR", "ARTIFACTS"}, f.verb) {
+		f.verb = string(line[m[2]:m[3]])
+		if m[4] >= 0 {
+			f.at, f.name = m[4], string(line[m[4]:m[5]])
+		}
+		if f.name == "" {
+			return f, f.verb == "NAME"
+		}
+	case bytes.HasPrefix(start, []byte("--- ")):
+		m := reportLine.FindSubmatchIndex(line)
+		if m == nil {
 			return f, false
 		}
-		s = strings.TrimLeft(s, " ")
-		f.at = len(line) - len(s)
-		f.name, _, _ = strings.Cut(strings.TrimRight(s, "\r\n"), " ")
-	case strings.HasPrefix(s, "--- "):
-		if f.verb, s, ok = strings.Cut(s[4:], ": "); !ok {
+		f.report, f.indent, f.verb = true, (m[3]-m[2])/len(indent), string(line[m[4]:m[5]])
+		f.at, f.name = m[6], string(line[m[6]:m[7]])
+		if m[8] >= 0 {
+			f.elapsed, _ = time.ParseDuration(string(line[m[8]:m[9]]))
+		} else if !strings.HasPrefix(f.name, benchmark) {
 			return f, false
 		}
-		if !slices.Contains([]string{"PASS", "FAIL", "SKIP", "BENCH"}, f.verb) {
-			return f, false
-		}
-		f.report, f.at = true, len(line)-len(s)
-		var took string
-		f.name, took, _ = strings.Cut(strings.TrimRight(s, "\r\n"), " (")
-		f.elapsed, _ = time.ParseDuration(strings.TrimSuffix(took, ")"))
 	default:
 		return f, false
 	}
-	return f, validTest(f.name)
+	return f, line[0] == marker || validTest(f.name)
 }
 
 // topLevel is the name of the function that the test of a name belongs to.
@@ -205,8 +204,8 @@ func (x *index) line(off int64, b []byte, start bool) {
 			return
 		}
 	}
-	if marked && b[len(b)-1] != '\n' && (bytes.HasPrefix(b[1:], []byte("--- ")) || bytes.HasPrefix(b[1:], []byte("=== "))) {
-		p.off, p.n = p.off+1, p.n-1 // the run was cut short in this line, which is no result
+	if marked && (bytes.HasPrefix(b[1:], []byte("--- ")) || bytes.HasPrefix(b[1:], []byte("=== "))) {
+		p.off, p.n = p.off+1, p.n-1 // the run was cut short in this line: it must not count
 	}
 	switch {
 	case start && x.final.n > 0 && x.coverage.n == 0 && bytes.HasPrefix(b, []byte("coverage: ")):
@@ -399,7 +398,7 @@ func (x *index) glued(p piece, b []byte) bool {
 		return false
 	}
 	f, ok := parse(b[i:])
-	if !ok || f.name != topLevel(f.name) || f.elapsed == 0 && !bytes.Contains(b[i:], []byte(" (0.00s)")) {
+	if !ok || f.name != topLevel(f.name) {
 		return false
 	}
 	if g := x.latest[f.name]; x.verbose && (g == nil || !g.open) || !x.verbose && f.verb != "FAIL" {

@@ -33,7 +33,7 @@ var processors = regexp.MustCompile(`-\d+$`)
 func Tests(r io.Reader) ([]Test, error) {
 	var all []Test
 	at := map[string]int{}
-	open := map[string]bool{}
+	open, lost := map[string]bool{}, map[string]bool{}
 	x, err := scan(r, func(verb, name string, elapsed time.Duration) {
 		bench := strings.HasPrefix(name, benchmark)
 		if bench {
@@ -47,6 +47,7 @@ func Tests(r io.Reader) ([]Test, error) {
 		outcome, ended := map[string]Outcome{"PASS": Pass, "FAIL": Fail, "SKIP": Skip, "BENCH": Pass}[verb]
 		switch {
 		case verb == "RUN":
+			lost[name] = lost[name] || open[name]
 			open[name] = !bench
 		case ended:
 			open[name] = false
@@ -61,7 +62,7 @@ func Tests(r io.Reader) ([]Test, error) {
 	for i, t := range all {
 		bench := strings.HasPrefix(t.Name, benchmark)
 		switch cut := x.final.n == 0; {
-		case cut && (open[t.Name] || bench && t.Outcome == "" && i == len(all)-1):
+		case cut && (open[t.Name] || lost[t.Name] || bench && t.Outcome == "" && i == len(all)-1):
 			t.Outcome = worst(t.Outcome, Unfinished)
 		case t.Outcome == "" && bench:
 			t.Outcome = Pass // of those below it
