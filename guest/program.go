@@ -5,6 +5,7 @@ package guest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -261,6 +262,9 @@ func (s *server) collect(id uint32, stream uint8, fd int) {
 
 func fork(m *wire.Exec, fds [3]int, sys *syscall.SysProcAttr) (int, error) {
 	path, err := lookPath(m)
+	if err == nil {
+		err = known(path)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -270,6 +274,29 @@ func fork(m *wire.Exec, fds [3]int, sys *syscall.SysProcAttr) (int, error) {
 		Files: []uintptr{uintptr(fds[0]), uintptr(fds[1]), uintptr(fds[2])},
 		Sys:   sys,
 	})
+}
+
+// known is an error for a file of a format for which the kernel would look for a
+// module (fs/exec.c search_binary_handler): it would ask the agent for it, which
+// waits for the kernel to start the program.
+func known(path string) error {
+	if err := unix.Access(path, unix.X_OK); err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	magic := make([]byte, 4)
+	n, err := f.Read(magic)
+	if err != nil && err != io.EOF {
+		return err
+	}
+	if s := string(magic[:n]); s != "\x7fELF" && !strings.HasPrefix(s, "#!") {
+		return unix.ENOEXEC
+	}
+	return nil
 }
 
 // lookPath finds a program that is named without a directory where its PATH

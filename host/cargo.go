@@ -5,6 +5,7 @@ package host
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -62,8 +63,19 @@ type back struct {
 	cover bool // a text profile of coverage
 }
 
-// load finds out what p takes along.
+// ErrProgram is what errors wrap about a program that no VM can run, or its files.
+var ErrProgram = errors.New("cannot run this in a VM")
+
+// load finds out what p takes along. Errors are ErrProgram.
 func (p *Program) load() (*cargo, error) {
+	c, err := p.pack()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrProgram, err)
+	}
+	return c, nil
+}
+
+func (p *Program) pack() (*cargo, error) {
 	if p.Dir == "" {
 		dir, err := os.Getwd()
 		if err != nil {
@@ -77,12 +89,8 @@ func (p *Program) load() (*cargo, error) {
 	}
 	p.Path = abs
 	c := &cargo{seen: map[string]bool{}}
-	st, err := os.Stat(p.Path)
-	if err != nil {
+	if err := executable(p.Path); err != nil {
 		return nil, err
-	}
-	if !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
-		return nil, fmt.Errorf("%s is not an executable file", p.Path)
 	}
 	libs, err := ldd.List(p.Path)
 	if err != nil {
@@ -119,6 +127,30 @@ func (p *Program) load() (*cargo, error) {
 		}
 	}
 	return c, nil
+}
+
+// executable is nil if path is what an x86-64 kernel runs by itself.
+func executable(path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
+		return fmt.Errorf("%s is not an executable file", path)
+	}
+	f, err := elf.Open(path)
+	var format *elf.FormatError
+	switch {
+	case errors.As(err, &format) || errors.Is(err, io.EOF):
+		return fmt.Errorf("%s is not an ELF file, and a VM has no shell and no interpreter", path)
+	case err != nil:
+		return err
+	}
+	defer f.Close()
+	if f.Machine != elf.EM_X86_64 && f.Machine != elf.EM_386 {
+		return fmt.Errorf("%s is for %v, and a VM is x86-64", path, f.Machine)
+	}
+	return nil
 }
 
 // largest names what takes the most room.

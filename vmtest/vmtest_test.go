@@ -115,6 +115,8 @@ func TestCommand(t *testing.T) {
 	t.Run("nothing to run", func(t *testing.T) {
 		assert.ErrorContains(t, vm.Command("nothing").Run(), "not found in PATH")
 		assert.ErrorContains(t, vm.Command("/a/b/c").Run(), "permission denied")
+		require.NoError(t, vm.WriteFile("/empty", nil, 0o755)) // the kernel would look for a module
+		assert.ErrorContains(t, vm.Command("/empty").Run(), "exec format error")
 	})
 	require.NoError(t, vm.Modprobe("dummy"))
 	assert.ErrorContains(t, vm.Modprobe("nosuchmodule"), "nosuchmodule")

@@ -99,7 +99,7 @@ func exitCode(err error, args []string) int {
 	if !errors.Is(err, errUsage) {
 		fmt.Fprintln(os.Stderr, "nlrig:", err)
 		var u *usageError
-		if !errors.As(err, &u) && !errors.Is(err, kernels.ErrSpec) {
+		if !errors.As(err, &u) && !errors.Is(err, kernels.ErrSpec) && !errors.Is(err, host.ErrProgram) {
 			status = host.ExitInfra
 		}
 	}
