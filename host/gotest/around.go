@@ -9,7 +9,7 @@ import (
 )
 
 // outside writes the text of no test that came after the group k.
-func (m *merger) outside(k key) error {
+func (m *merger) outside(k key) {
 	texts := make([][]piece, len(m.runs))
 	for i, r := range m.runs {
 		texts[i] = r.index.outside[k]
@@ -17,10 +17,10 @@ func (m *merger) outside(k key) error {
 	if k != (key{}) && slices.ContainsFunc(texts, func(t []piece) bool { return t != nil }) {
 		m.leave()
 	}
-	return m.texts(texts, len(m.runs))
+	m.texts(texts, len(m.runs))
 }
 
-func (m *merger) labels() error {
+func (m *merger) labels() {
 	texts, have := make([][]piece, len(m.runs)), 0
 	for i, r := range m.runs {
 		texts[i] = r.index.labels
@@ -28,12 +28,12 @@ func (m *merger) labels() error {
 			have++
 		}
 	}
-	return m.texts(texts, have)
+	m.texts(texts, have)
 }
 
 // texts writes one text of each run, only the first if they are alike and as
 // many as want.
-func (m *merger) texts(texts [][]piece, want int) error {
+func (m *merger) texts(texts [][]piece, want int) {
 	first, same := -1, 0
 	for i, t := range texts {
 		if t == nil {
@@ -43,9 +43,7 @@ func (m *merger) texts(texts [][]piece, want int) error {
 			first = i
 		}
 		ok, err := equal(m.runs[first].in, texts[first], m.runs[i].in, t)
-		if err != nil {
-			return fmt.Errorf("output of kernel %s or %s: %w", m.runs[first].kernel, m.runs[i].kernel, err)
-		}
+		m.keep(m.runs[i], err)
 		if ok {
 			same++
 		}
@@ -59,12 +57,9 @@ func (m *merger) texts(texts [][]piece, want int) error {
 			m.say(m.runs[i], "")
 		}
 		for _, p := range t {
-			if err := m.copy(m.runs[i], p, false); err != nil {
-				return err
-			}
+			m.copy(m.runs[i], p, false)
 		}
 	}
-	return nil
 }
 
 // say writes a line about a run.
@@ -74,7 +69,7 @@ func (m *merger) say(r *run, text string) {
 }
 
 // end writes what comes after the last test.
-func (m *merger) end() error {
+func (m *merger) end() {
 	passed := false
 	for _, r := range m.runs {
 		passed = passed || r.final.n > 0
@@ -91,17 +86,15 @@ func (m *merger) end() error {
 	case passed:
 		m.frame("PASS\n")
 	}
-	if err := m.coverage(); err != nil {
-		return err
-	}
+	m.coverage()
 	texts := make([][]piece, len(m.runs))
 	for i, r := range m.runs {
 		texts[i] = r.tail
 	}
-	return m.texts(texts, len(m.runs))
+	m.texts(texts, len(m.runs))
 }
 
-func (m *merger) coverage() error {
+func (m *merger) coverage() {
 	type covered struct {
 		line, kernel string
 		percent      float64
@@ -111,11 +104,7 @@ func (m *merger) coverage() error {
 		if r.index.coverage.n == 0 {
 			continue
 		}
-		line, err := r.bytes(r.index.coverage)
-		if err != nil {
-			return err
-		}
-		c := covered{line: strings.TrimRight(string(line), "\r\n"), kernel: r.label}
+		c := covered{line: strings.TrimRight(string(m.line(r, r.index.coverage)), "\r\n"), kernel: r.label}
 		percent, _, _ := strings.Cut(strings.TrimPrefix(c.line, "coverage: "), "%")
 		c.percent, _ = strconv.ParseFloat(percent, 64)
 		all = append(all, c)
@@ -130,5 +119,4 @@ func (m *merger) coverage() error {
 			fmt.Fprintf(m.w, "%s\n", c.line)
 		}
 	}
-	return nil
 }

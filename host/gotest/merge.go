@@ -17,6 +17,7 @@ package gotest
 
 import (
 	"bufio"
+	"cmp"
 	"container/list"
 	"fmt"
 	"io"
@@ -59,10 +60,8 @@ func Merge(w io.Writer, runs []Run) error {
 		m.verbose = m.verbose || x.verbose
 		m.runs = append(m.runs, &run{index: x, in: in, kernel: r.Kernel, status: r.Status, label: label(runs[:i], r.Kernel)})
 	}
-	if err := m.write(); err != nil {
-		return err
-	}
-	return m.w.flush()
+	m.write()
+	return cmp.Or(m.err, m.w.flush())
 }
 
 // label is the name of a kernel's subtest, changed as package testing does.
@@ -102,23 +101,21 @@ func (r *run) unfinished(g *group) bool {
 	return g.open && r.final.n == 0
 }
 
-// bytes reads one line.
-func (r *run) bytes(p piece) ([]byte, error) {
-	b := make([]byte, p.n)
-	if err := r.in.seek(p.off); err != nil {
-		return nil, err
-	}
-	if _, err := io.ReadFull(r.in, b); err != nil {
-		return nil, fmt.Errorf("output of kernel %s: %w", r.kernel, err)
-	}
-	return b, nil
-}
-
 type merger struct {
 	w             *lineWriter
 	runs          []*run
 	json, verbose bool
 	failed        bool
+	err           error // the first of reading
+}
+
+func (m *merger) keep(r *run, err error) {
+	if err == io.EOF { // it was longer when it was read first
+		err = io.ErrUnexpectedEOF
+	}
+	if m.err == nil && err != nil {
+		m.err = fmt.Errorf("output of kernel %s: %w", r.kernel, err)
+	}
 }
 
 // weave puts lists into one, in the order of the first, with what only the
@@ -145,10 +142,8 @@ func weave[K comparable](lists [][]K) (woven []K) {
 	return woven
 }
 
-func (m *merger) write() error {
-	if err := m.outside(key{}); err != nil {
-		return err
-	}
+func (m *merger) write() {
+	m.outside(key{})
 	labelled, order := false, make([][]key, len(m.runs))
 	for i, r := range m.runs {
 		for _, g := range r.groups {
@@ -156,29 +151,21 @@ func (m *merger) write() error {
 		}
 	}
 	for _, k := range weave(order) {
-		if k.bench() && !labelled {
-			labelled = true
-			if err := m.labels(); err != nil {
-				return err
-			}
-		}
-		write := m.test
 		if k.bench() {
-			write = m.benchmark
+			if !labelled {
+				m.labels()
+			}
+			labelled = true
+			m.benchmark(k)
+		} else {
+			m.test(k)
 		}
-		if err := write(k); err != nil {
-			return err
-		}
-		if err := m.outside(k); err != nil {
-			return err
-		}
+		m.outside(k)
 	}
 	if !labelled {
-		if err := m.labels(); err != nil {
-			return err
-		}
+		m.labels()
 	}
-	return m.end()
+	m.end()
 }
 
 // frame writes a line of package testing.
@@ -201,7 +188,7 @@ func (m *merger) leave() {
 }
 
 // test writes a test, its subtests for the kernels, and the sum of them.
-func (m *merger) test(k key) error {
+func (m *merger) test(k key) {
 	if m.verbose {
 		m.frame("=== RUN   %s\n", k.name)
 	}
@@ -218,9 +205,7 @@ func (m *merger) test(k key) error {
 		case g.outcome == "PASS" && sum.outcome != "FAIL" || sum.outcome == "":
 			sum.outcome = g.outcome
 		}
-		if err := m.pieces(r, g, false); err != nil {
-			return err
-		}
+		m.pieces(r, g, false)
 		if m.json {
 			m.unfinished(r, g)
 			m.frame("=== NAME  %s\n", k.name)
@@ -231,17 +216,14 @@ func (m *merger) test(k key) error {
 	}
 	if m.json {
 		m.frame("=== NAME  \n")
-		return nil
+		return
 	}
 	for _, r := range m.runs {
 		if g := r.byKey[k]; g != nil {
-			if err := m.pieces(r, g, true); err != nil {
-				return err
-			}
+			m.pieces(r, g, true)
 			m.unfinished(r, g)
 		}
 	}
-	return nil
 }
 
 // unfinished fails a kernel's subtest that has no result.
@@ -265,7 +247,7 @@ func (m *merger) unfinished(r *run, g *group) {
 
 // benchmark writes the lines of a benchmark on all kernels. They are not
 // nested.
-func (m *merger) benchmark(k key) error {
+func (m *merger) benchmark(k key) {
 	if m.json {
 		m.frame("=== RUN   %s\n", k.name)
 	}
@@ -279,9 +261,7 @@ func (m *merger) benchmark(k key) error {
 		if g == nil {
 			continue
 		}
-		if err := m.pieces(r, g, false); err != nil {
-			return err
-		}
+		m.pieces(r, g, false)
 		m.unfinished(r, g)
 		failed = failed || g.outcome == "FAIL" || r.unfinished(g)
 	}
@@ -291,67 +271,73 @@ func (m *merger) benchmark(k key) error {
 	if m.json {
 		m.frame("=== NAME  \n")
 	}
-	return nil
 }
 
 // pieces writes what a run printed about a test: what came before its result
 // line, or from that on, which is nested a level deeper. Under test2json all
 // is written as it came.
-func (m *merger) pieces(r *run, g *group, block bool) error {
+func (m *merger) pieces(r *run, g *group, block bool) {
 	for _, p := range g.pieces {
 		deep := p.block && !m.json
-		if deep != block {
-			continue
+		switch {
+		case deep != block:
+		case !p.named:
+			m.copy(r, p, deep)
+		default:
+			m.name(r, g, p, deep)
 		}
-		if !p.named {
-			if err := m.copy(r, p, deep); err != nil {
-				return err
-			}
-			continue
-		}
-		line, err := r.bytes(p)
-		if err != nil {
-			return err
-		}
-		at := len(g.name)
-		if f, ok := parse(line); ok {
-			at += f.at
-		}
-		if line[0] != marker {
-			m.w.fresh()
-		}
-		if deep {
-			io.WriteString(m.w, indent)
-		}
-		fmt.Fprintf(m.w, "%s/%s%s", line[:at], r.label, line[at:])
 	}
-	return nil
+}
+
+// line reads a whole one.
+func (m *merger) line(r *run, p piece) []byte {
+	b := make([]byte, p.n)
+	err := r.in.seek(p.off)
+	if err == nil {
+		_, err = io.ReadFull(r.in, b)
+	}
+	m.keep(r, err)
+	return b
+}
+
+// name writes a line with the kernel's name in that of the test.
+func (m *merger) name(r *run, g *group, p piece, deep bool) {
+	line := m.line(r, p)
+	at := len(g.name)
+	if f, ok := parse(line); ok {
+		at += f.at
+	}
+	if line[0] != marker {
+		m.w.fresh()
+	}
+	if deep {
+		io.WriteString(m.w, indent)
+	}
+	fmt.Fprintf(m.w, "%s/%s%s", line[:at], r.label, line[at:])
 }
 
 // copy writes text. If deep, what is indented gets a level more; other lines,
 // such as those of a panic, are of no level.
-func (m *merger) copy(r *run, p piece, deep bool) error {
-	if err := r.in.seek(p.off); err != nil {
-		return err
-	}
+func (m *merger) copy(r *run, p piece, deep bool) {
+	err := r.in.seek(p.off)
 	left := &io.LimitedReader{R: r.in, N: p.n}
-	if !deep {
-		io.Copy(m.w, left)
-	} else {
-		in := bufio.NewReaderSize(left, maxFrame)
-		start, err := true, error(nil)
-		for err == nil || err == bufio.ErrBufferFull {
+	if !deep && err == nil {
+		_, err = io.Copy(m.w, left)
+	} else if in := bufio.NewReaderSize(left, maxFrame); err == nil {
+		for start := true; err == nil || err == bufio.ErrBufferFull; start = err == nil {
 			if head, _ := in.Peek(len(indent)); start && string(head) == indent {
 				io.WriteString(m.w, indent)
 			}
 			var b []byte
 			b, err = in.ReadSlice('\n')
 			m.w.Write(b)
-			start = err == nil
 		}
 	}
-	if left.N > 0 {
-		return fmt.Errorf("output of kernel %s: %w", r.kernel, io.ErrUnexpectedEOF)
+	switch {
+	case err == nil && left.N > 0:
+		err = io.EOF
+	case err == io.EOF && left.N == 0:
+		err = nil
 	}
-	return nil
+	m.keep(r, err)
 }

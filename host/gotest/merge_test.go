@@ -115,7 +115,10 @@ func TestDeath(t *testing.T) {
 	} {
 		for _, mode := range []string{"verbose", "json"} {
 			t.Run(x.test+"/"+mode, func(t *testing.T) {
-				args := append(modes[mode], "-test.run=TestPass|"+x.test+"$|FuzzSeeds", "-test.timeout=1s")
+				args := append(modes[mode], "-test.run=TestPass|"+x.test+"$|FuzzSeeds")
+				if x.test == "TestDeathTimeout" {
+					args = append(args, "-test.timeout=3s") // in which the other kernel must be done
+				}
 				out := merged(t, args...)
 				events := test2json(t, out)
 				for _, test := range []string{x.test, x.test + "/kernel=6.12"} {

@@ -190,10 +190,10 @@ func TestLongLines(t *testing.T) {
 	for _, n := range []int{maxFrame - 1, maxPiece - maxFrame, maxPiece - 10, maxPiece, maxPiece + 1, 10 << 20} {
 		long := strings.Repeat("x", n)
 		run := func(k string) Run {
-			return Run{Kernel: k, Output: strings.NewReader("=== RUN   TestX\n" + long + "--- PASS: TestX (0.01s)\n    " + long + "\n    " + long + "\nPASS\n")}
+			return Run{Kernel: k, Output: strings.NewReader("=== RUN   TestX\n" + long + "--- PASS: TestX (0.01s)\n    " + long + "\nPASS\n")}
 		}
 		out := merge(t, run("A"), run("B"))
-		require.Equal(t, 6*n, strings.Count(out, "x"), "characters of lines of %d", n)
+		require.Equal(t, 4*n, strings.Count(out, "x"), "characters of lines of %d", n)
 		assert.Contains(t, out, "--- PASS: TestX (0.02s)\n    --- PASS: TestX/kernel=A (0.01s)\n        xxx")
 		assert.True(t, strings.HasSuffix(out, "xxx\nPASS\n"))
 	}
@@ -206,8 +206,22 @@ func (failing) Read([]byte) (int, error) { return 0, errors.New("disk on fire") 
 func TestErrors(t *testing.T) {
 	err := Merge(io.Discard, []Run{{Kernel: "A", Output: strings.NewReader("")}, {Kernel: "B", Output: failing{strings.NewReader("")}}})
 	assert.EqualError(t, err, "output of kernel B: disk on fire")
+	lost := &shrinking{strings.NewReader("=== RUN   TestX\n")}
+	err = Merge(io.Discard, []Run{{Kernel: "A", Output: lost}, {Kernel: "B", Output: strings.NewReader("")}})
+	assert.EqualError(t, err, "output of kernel A: unexpected EOF")
 	err = Merge(failedWriter{}, []Run{{Kernel: "A", Output: strings.NewReader("x")}, {Kernel: "B", Output: strings.NewReader("")}})
-	assert.ErrorIs(t, err, io.ErrClosedPipe)
+	assert.Equal(t, io.ErrClosedPipe, err)
+}
+
+// shrinking is empty when it is read again.
+type shrinking struct{ *strings.Reader }
+
+func (s *shrinking) Read(b []byte) (int, error) {
+	n, err := s.Reader.Read(b)
+	if err == io.EOF {
+		s.Reader.Reset("")
+	}
+	return n, err
 }
 
 type failedWriter struct{}

@@ -107,7 +107,8 @@ func (l *lineWriter) Write(b []byte) (int, error) {
 	if len(b) > 0 {
 		l.mid = b[len(b)-1] != '\n'
 	}
-	return l.w.Write(b)
+	l.w.Write(b)
+	return len(b), nil
 }
 
 // fresh begins a new line unless at the start of one.
