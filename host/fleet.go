@@ -25,6 +25,9 @@ type Fleet struct {
 	Options VMOptions
 	// Once says that no VM is needed for another program.
 	Once bool
+	// OnFailure has a VM that lives, before it is ended, in which a program did
+	// not end well; nil for nothing.
+	OnFailure func(context.Context, *VM)
 	// Change completes the configuration of each VM; nil for nothing.
 	Change func(*qemu.Config)
 
@@ -245,6 +248,9 @@ func (f *Fleet) do(ctx context.Context, v kernels.Version, j *job) Result {
 	}
 	r.Release = vm.Release()
 	vm.run(ctx, j, &r)
+	if f.OnFailure != nil && !r.Held() && vm.Err() == nil && ctx.Err() == nil {
+		f.OnFailure(ctx, vm)
+	}
 	if f.Once || vm.Err() != nil || ctx.Err() != nil {
 		f.end(vm)
 		return r

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -262,4 +263,45 @@ func (g *gate) Write(b []byte) (int, error) {
 		_, _ = g.w.Write(b)
 	}
 	return len(b), nil
+}
+
+// ShellIn runs u-root's shell in a VM that is there already, a line at a time.
+func (r *Rig) ShellIn(ctx context.Context, vm *VM, in io.Reader, out io.Writer, say func(string)) error {
+	records, err := initramfs.Shell(ctx, filepath.Join(r.Dir, "shell"), say)
+	if err != nil {
+		return err
+	}
+	for _, rec := range records {
+		var content []byte
+		if rec.ReaderAt != nil {
+			content = make([]byte, rec.FileSize)
+			if _, err := rec.ReadAt(content, 0); err != nil && err != io.EOF {
+				return err
+			}
+		}
+		if strings.HasPrefix(rec.Name, "etc") {
+			continue // it has its own
+		}
+		if err := vm.Put(ctx, "/"+rec.Name, fileMode(uint32(rec.Mode)), bytes.NewReader(content)); err != nil {
+			return err
+		}
+	}
+	p, err := vm.Start(Spec{Path: layout.Shell, Dir: "/", Env: Environment(nil, nil), Stdin: in, Stdout: out, Stderr: out})
+	if err != nil {
+		return err
+	}
+	_, err = p.Wait()
+	return err
+}
+
+// fileMode is of st_mode, as statMode makes it.
+func fileMode(mode uint32) fs.FileMode {
+	m := fs.FileMode(mode & 0o777)
+	switch mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		m |= fs.ModeDir
+	case unix.S_IFLNK:
+		m |= fs.ModeSymlink
+	}
+	return m
 }

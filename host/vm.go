@@ -54,7 +54,9 @@ type VMOptions struct {
 	// Quiet is how long the guest may say nothing before it is taken to hang;
 	// 0 for a default that suits a busy machine.
 	Quiet time.Duration
-	Says  Says
+	// BootTimeout bounds the way to the agent; 0 for DefaultBootTimeout.
+	BootTimeout time.Duration
+	Says        Says
 }
 
 const (
@@ -87,7 +89,7 @@ func (r *Rig) OpenVM(ctx context.Context, t *Target, o VMOptions) (*VM, error) {
 			o.Says.Status("starting " + e.Target)
 		}
 	}
-	p := &player{t: t, col: new(Column), Runner: &Runner{Console: o.Console, Progress: progress}}
+	p := &player{t: t, col: new(Column), Runner: &Runner{Console: o.Console, BootTimeout: o.BootTimeout, Progress: progress}}
 	if err := t.Prepare(ctx, o.Says); err != nil {
 		return nil, err
 	}

@@ -23,6 +23,8 @@ import (
 type programOptions struct {
 	options
 	kernels, append, modules, lo, consoles string
+	gdb                                    string
+	shell                                  bool
 	cpus                                   int
 	env, files                             words
 }
@@ -41,6 +43,8 @@ func (o *programOptions) flags(name, synopsis string) *flag.FlagSet {
 	f.StringVar(&o.append, "append", "", "`words` for the kernel's command line")
 	f.StringVar(&o.modules, "modules", "", "kernel modules to load at first, a `list` with commas; others are loaded when the kernel asks for them")
 	f.StringVar(&o.lo, "lo", "up", "loopback interface, `up|down`")
+	f.StringVar(&o.gdb, "gdb", "", "have the VM wait for gdb at `ADDRESS`, such as tcp::1234, before its first instruction; nothing then takes too long")
+	f.BoolVar(&o.shell, "shell", false, "when a program did not end well, have a shell in its VM on this terminal")
 	f.Var(&o.env, "env", "pass on a variable of the environment, by `NAME`, or set one, NAME=VALUE; may be given several times")
 	f.Var(&o.files, "file", "take a `file or directory` along, under its own path; may be given several times")
 	f.StringVar(&o.consoles, "console", "", "`directory` for the consoles' logs (default console in the cache)")
@@ -81,9 +85,37 @@ func (o *programOptions) fleet(ctx context.Context) (*host.Fleet, []choice, erro
 			Console:    o.consoles,
 			Says:       says,
 		},
-		Change: func(c *qemu.Config) { c.CPUs, c.Append = o.cpus, o.append },
+		Change: func(c *qemu.Config) { c.CPUs, c.Append, c.GDB = o.cpus, o.append, o.gdb },
+	}
+	if o.gdb != "" {
+		if len(all) != 1 {
+			return nil, nil, misuse("-gdb is for one kernel, and -k is %d", len(all))
+		}
+		rig.Images = nil
+		f.Options.Quiet, f.Options.BootTimeout = aDay, aDay
+	}
+	if o.shell {
+		f.OnFailure = func(ctx context.Context, vm *host.VM) { shellAfter(ctx, rig, vm, says) }
 	}
 	return f, all, nil
+}
+
+// aDay is what a person with a debugger may take.
+const aDay = 24 * time.Hour
+
+// shellAfter has a shell on this process's terminal, whatever its standard
+// streams are.
+func shellAfter(ctx context.Context, rig *host.Rig, vm *host.VM, says host.Says) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+	if err != nil {
+		says.Note(fmt.Sprintf("no shell, for there is no terminal: %v", err))
+		return
+	}
+	defer tty.Close()
+	says.Note(fmt.Sprintf("a shell in the VM of %s, which takes a line at a time; Ctrl-D ends it", vm.Kernel()))
+	if err := rig.ShellIn(ctx, vm, tty, tty, says.Note); err != nil {
+		says.Note(fmt.Sprintf("shell: %v", err))
+	}
 }
 
 // execCommand is for go test -exec: it runs a program of this machine in a

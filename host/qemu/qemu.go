@@ -60,6 +60,9 @@ type Config struct {
 	Input io.Reader
 	// Output gets what the console prints, as it is, besides the log.
 	Output io.Writer
+	// GDB is an address, as -gdb takes it (tcp::1234): the VM waits there for a
+	// debugger before its first instruction. Empty for none.
+	GDB string
 	// Share has host and guest share memory, besides the port.
 	Share bool
 	// Timing has Up tell, which costs a cold start a command.
@@ -139,6 +142,9 @@ func (c *Config) args() []string {
 		if c.Initrd != "" {
 			args = append(args, "-initrd", c.Initrd)
 		}
+	}
+	if c.GDB != "" {
+		args = append(args, "-gdb", c.GDB, "-S")
 	}
 	// The port has an ID, without which QEMU does not tell of its opening. No
 	// MSI-X vectors: without ACPI's routing 5.10 warns of them.
