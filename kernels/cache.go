@@ -53,6 +53,8 @@ const (
 	nameConfig   = "config"
 	nameModules  = "modules.json"
 	dirModules   = "modules"
+
+	nameChangelog = "changelog.gz"
 )
 
 // writeManifest puts the manifest under a line with its own hash: the hashes

@@ -79,6 +79,7 @@ type Kernel struct {
 	PVH        bool   // VMLinux has the note by which QEMU boots it directly
 	BzImage    string // "" when only a vmlinux was given
 	Config     string // "" when none came with it
+	Changelog  string // the package's, gzipped; "" when none came with it, or an older nlrig unpacked it
 	// KnowsBuiltin: what is built in is known. Without it Modules cannot
 	// tell a built-in module from one that does not exist.
 	KnowsBuiltin bool
@@ -226,7 +227,7 @@ func (c *Catalogue) open(v Version) (*Kernel, error) {
 	m.Version.Here = true
 	k := &Kernel{Version: m.Version, PVH: m.PVH, PayloadErr: m.PayloadErr, KnowsBuiltin: m.KnowsBuiltin,
 		Entry: m.Version.Entry(), dir: dir, catalogue: c}
-	for name, field := range map[string]*string{nameVMLinux: &k.VMLinux, nameBzImage: &k.BzImage, nameConfig: &k.Config} {
+	for name, field := range map[string]*string{nameVMLinux: &k.VMLinux, nameBzImage: &k.BzImage, nameConfig: &k.Config, nameChangelog: &k.Changelog} {
 		if _, ok := m.Files[name]; ok {
 			*field = filepath.Join(dir, name)
 		}

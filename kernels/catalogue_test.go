@@ -318,20 +318,23 @@ func TestModinfo(t *testing.T) {
 
 func TestPlace(t *testing.T) {
 	for name, want := range map[string]string{
-		"./boot/vmlinuz-6.1":                         "vmlinuz",
-		"./boot/config-6.1":                          "config",
-		"./boot/vmlinuz-6.1/x":                       "",
-		"./lib/modules/6.1/kernel/net/a.ko":          "modules/kernel/net/a.ko",
-		"./usr/lib/modules/6.1/updates/a.ko.zst":     "modules/updates/a.ko.zst",
-		"./usr/lib/modules/7.3/vmlinuz":              "vmlinuz",
-		"./usr/lib/modules/7.3/config":               "config",
-		"./usr/lib/modules/7.3/modules.builtin":      "modules.builtin",
-		"./usr/lib/modules/7.3/modules.order":        "",
-		"../lib/modules/7.3/vmlinuz":                 "",
-		"/lib/modules/7.3/vmlinuz":                   "",
-		"lib/modules/7.3/../../../../etc/x.ko":       "",
-		"lib/modules/7.3/kernel/../../../../../x.ko": "",
-		"./usr/share/doc/linux/changelog":            "",
+		"./boot/vmlinuz-6.1":                                 "vmlinuz",
+		"./boot/config-6.1":                                  "config",
+		"./boot/vmlinuz-6.1/x":                               "",
+		"./lib/modules/6.1/kernel/net/a.ko":                  "modules/kernel/net/a.ko",
+		"./usr/lib/modules/6.1/updates/a.ko.zst":             "modules/updates/a.ko.zst",
+		"./usr/lib/modules/7.3/vmlinuz":                      "vmlinuz",
+		"./usr/lib/modules/7.3/config":                       "config",
+		"./usr/lib/modules/7.3/modules.builtin":              "modules.builtin",
+		"./usr/lib/modules/7.3/modules.order":                "",
+		"../lib/modules/7.3/vmlinuz":                         "",
+		"/lib/modules/7.3/vmlinuz":                           "",
+		"lib/modules/7.3/../../../../etc/x.ko":               "",
+		"lib/modules/7.3/kernel/../../../../../x.ko":         "",
+		"./usr/share/doc/linux/changelog":                    "",
+		"./usr/share/doc/linux-image-6.1/changelog.gz":       "changelog.gz",
+		"./usr/share/doc/linux-base-7.3/changelog.Debian.gz": "changelog.gz",
+		"./usr/share/doc/linux-image-6.1/../x/changelog.gz":  "",
 	} {
 		dest, _, ok := place(name)
 		assert.Equal(t, want != "", ok, name)

@@ -3,6 +3,7 @@ package kernels
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -92,9 +94,11 @@ func (b *builder) close() error {
 	return b.err
 }
 
+var changelog = regexp.MustCompile(`^usr/share/doc/linux-(image|binary|base)-[^/]+/changelog(\.Debian)?\.gz$`)
+
 // place says where a file of a package belongs in the entry; most do not.
 // Two layouts: boot/vmlinuz-RELEASE with lib/modules/RELEASE, and all of it
-// under usr/lib/modules/RELEASE.
+// under usr/lib/modules/RELEASE. A changelog tells no release.
 func place(name string) (dest, release string, ok bool) {
 	name = path.Clean(name)
 	if !filepath.IsLocal(name) {
@@ -107,6 +111,9 @@ func place(name string) (dest, release string, ok bool) {
 			}
 		}
 		return "", "", false
+	}
+	if changelog.MatchString(name) {
+		return nameChangelog, "", true
 	}
 	rest, ok := strings.CutPrefix(strings.TrimPrefix(name, "usr/"), "lib/modules/")
 	if !ok {
@@ -238,7 +245,7 @@ func (b *builder) addTar(ctx context.Context, r io.Reader, progress func(int64))
 			continue
 		}
 		if dest, release, ok := place(h.Name); ok {
-			b.release = release
+			b.release = cmp.Or(release, b.release)
 			if err := b.add(dest, archive); err != nil {
 				return err
 			}

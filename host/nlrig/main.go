@@ -31,6 +31,7 @@ const usage = `nlrig tells what Linux kernels do with netlink messages.
 	nlrig run     [-k KERNELS] [-o FORMAT=FILE]... [CASE...]   play cases on kernels; the matrix is its output
 	nlrig run     -agree [-k KERNELS] [CASE...]                how far nlrig's own model of each kernel agrees with it
 	nlrig diff    -k A,B CASE...                               what two kernels did differently
+	nlrig bisect  -good A -bad B [-diff] CASE                  the kernel between two from which on it goes otherwise
 	nlrig bisect  -git DIR -good REV -bad REV CASE             the commit from which on a case has another outcome
 	nlrig fuzz    -k A,B [-n SEQUENCES] [-seed N] [-o DIR]     find exchanges on which two kernels differ
 	nlrig test    [-k KERNELS] [PACKAGES] [go test flags]      run Go tests in kernels
@@ -64,6 +65,11 @@ FORMAT is html (a page), json (for programs), md, junit, ktap, or github
 
 CASE is a case's name, a pattern (ack/*), a folder (ack), or the path of a
 case's file (./my.nlcase).
+
+nlrig bisect asks for the verdict of a case, with -diff for its exchange, with
+-match REGEX for lines of that, with -test PKG -run NAME for a Go test, and with
+-- COMMAND for an exit status: 0 is good, 125 a skip, any other below 128 bad. It
+exits with 0 if it found a change, and with 1 if there is none.
 
 Exit codes: 0 all held; 1 some did not; 2 wrong use; 3 this machine could not
 find out (no QEMU, no disk, no download).
@@ -152,7 +158,7 @@ func dispatch(ctx context.Context, args []string) error {
 	case "diff":
 		return diff(ctx, args[1:])
 	case "bisect":
-		return bisectGit(ctx, args[1:])
+		return bisectCommand(ctx, args[1:])
 	case "fuzz":
 		return fuzzCommand(ctx, args[1:])
 	case "flow":

@@ -227,13 +227,13 @@ func (r *Report) span(x Run) string {
 // Reproduce is the command that plays case i on kernel k again.
 func (r *Report) Reproduce(i, k int) string {
 	if r.Cases[i].Cells[k].Verdict == Diverge {
-		return "nlrig run -agree -k " + shellWord(r.Kernels[k].Of) + " " + shellWord(r.Cases[i].Name)
+		return "nlrig run -agree -k " + ShellWord(r.Kernels[k].Of) + " " + ShellWord(r.Cases[i].Name)
 	}
-	return "nlrig run -k " + shellWord(r.Kernels[k].Name) + " " + shellWord(r.Cases[i].Name)
+	return "nlrig run -k " + ShellWord(r.Kernels[k].Name) + " " + ShellWord(r.Cases[i].Name)
 }
 
-// shellWord quotes what a shell would not take as it is.
-func shellWord(s string) string {
+// ShellWord quotes what a shell would not take as it is.
+func ShellWord(s string) string {
 	plain := func(c rune) bool {
 		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("_-./:=,+@", c)
 	}
@@ -241,4 +241,13 @@ func shellWord(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// ShellWords are words as a shell takes them.
+func ShellWords(words ...string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = ShellWord(w)
+	}
+	return strings.Join(quoted, " ")
 }

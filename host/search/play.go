@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 )
 
 const (
@@ -110,12 +111,13 @@ func (s *Search) ends(ctx context.Context) error {
 	good.state, s.bads = Good, bad.tally
 	if agree() {
 		reason := fmt.Sprintf("%s and %s do the same: %s", s.Points[s.Good].Name, s.Points[s.bad()].Name, s.sameness())
-		if s.mode() == One || good.tally.wavers() || bad.tally.wavers() {
-			return &End{Same, reason}
-		}
+		s.result.Otherwise = !slices.Equal(good.seen.Shown[g], bad.seen.Shown[b])
 		// What lies between may still have changed and changed back. How that
 		// goes is not known: it is taken to be as steady as the ends.
 		bad.state, s.bads = Good, Tally{Bad: good.tally.Good}
+		if s.mode() == One || good.tally.wavers() || bad.tally.wavers() {
+			return &End{Same, reason}
+		}
 		s.result.Reason = reason
 		return nil
 	}
@@ -213,11 +215,14 @@ func (s *Search) try(ctx context.Context, i int) error {
 	return nil
 }
 
-// wanted is how many plays settle a point if all of them go one way: the
-// more of the two ways.
+// wanted is how many plays settle a point if all of them go one way: the way
+// that it went so far, or the one that takes more.
 func wanted(good, bad, t Tally, allowed float64) int {
 	most := 1
 	for _, way := range []Tally{{Good: 1}, {Bad: 1}} {
+		if t.plays() > 0 && way.Good*t.Bad+way.Bad*t.Good == t.plays() {
+			continue // it never went that way
+		}
 		for n := 1; n <= maxBatch; n++ {
 			more := Tally{t.Good + n*way.Good, t.Bad + n*way.Bad}
 			if _, d := doubt(good, bad, more); d <= allowed || n == maxBatch {
@@ -287,7 +292,7 @@ func (s *Search) tell(i int, tried bool) {
 	}
 	p := &s.points[i]
 	left := s.left()
-	if !tried && p.state == Untried && left > 0 {
+	if !tried && p.state == Untried && p.used == 0 && left > 0 {
 		left--
 	}
 	s.Progress(Step{Point: s.Points[i], Left: left, Tried: tried, State: p.state, Tally: p.tally, Skip: p.seen.Skip,

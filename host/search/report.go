@@ -78,19 +78,21 @@ func writeText(w io.Writer, r *Report, s report.Style) error {
 	for _, line := range r.answer() {
 		fmt.Fprintln(&b, printable(line))
 	}
-	b.WriteString("\n")
-	r.spans(&b)
+	var spans strings.Builder
+	if r.spans(&spans); spans.Len() > 0 {
+		b.WriteString("\n" + spans.String())
+	}
 	for i := range r.Changes {
 		c := &r.Changes[i]
 		fmt.Fprintf(&b, "\n%s\n", c.title())
 		c.beside(&b, s)
 		c.changelog(&b)
 		if c.Command != "" {
-			fmt.Fprintf(&b, "to see it again: %s\n", printable(c.Command))
+			fmt.Fprintf(&b, "\nto see it again: %s\n", printable(c.Command))
 		}
 	}
 	b.WriteString("\n")
-	r.table(&b, func(cells ...string) {
+	r.table(func(cells ...string) {
 		fmt.Fprintf(&b, "%-12s  %-7s  %-8s  %s\n", cells[0], cells[1], cells[2], cells[3])
 	})
 	fmt.Fprintf(&b, "\n%s\n", r.count())
@@ -120,7 +122,7 @@ func writeMarkdown(w io.Writer, r *Report, s report.Style) error {
 		}
 	}
 	b.WriteString("\n| kernel | state | plays | |\n| --- | --- | --- | --- |\n")
-	r.table(&b, func(cells ...string) {
+	r.table(func(cells ...string) {
 		for i := range cells {
 			cells[i] = cell(cells[i])
 		}
@@ -200,7 +202,7 @@ func (r *Report) spans(b *strings.Builder) {
 }
 
 // table calls row for each kernel that was tried.
-func (r *Report) table(b *strings.Builder, row func(cells ...string)) {
+func (r *Report) table(row func(cells ...string)) {
 	for _, k := range r.Kernels {
 		plays, more := "", k.Key
 		switch {
@@ -274,7 +276,7 @@ func (c *Change) changelog(b *strings.Builder) {
 		fmt.Fprintf(b, "  %s\n", printable(line))
 	}
 	if c.Note != "" {
-		fmt.Fprintf(b, "%s\n", printable(c.Note))
+		fmt.Fprintf(b, "\n%s\n", printable(c.Note))
 	}
 }
 

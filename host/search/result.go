@@ -35,6 +35,8 @@ type Result struct {
 	// one resumed.
 	Seconds float64 `json:"seconds,omitempty"`
 	Played  int     `json:"-"` // tries that were not from the log
+	// Otherwise says that ends which do the same are not shown to be the same.
+	Otherwise bool `json:"-"`
 }
 
 // Kernel is one that was tried.

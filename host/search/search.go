@@ -313,6 +313,14 @@ func corput(n int) (x float64) {
 
 // left is how many tries remain at most, if none is skipped.
 func (s *Search) left() (n int) {
+	for _, i := range []int{s.Good, s.bad()} {
+		if s.points[i].state == Untried && s.points[i].used == 0 && s.mode() == One {
+			n++
+		}
+	}
+	if s.points[s.bad()].state == Untried {
+		n += halvings(len(s.Points) - 2)
+	}
 	for _, seed := range s.seeds() {
 		if s.points[seed].state == Untried {
 			n++
