@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nlrig/nlrig/host/gotest"
 	"github.com/nlrig/nlrig/host/qemu"
 	"github.com/nlrig/nlrig/kernels"
 )
@@ -268,7 +269,7 @@ func (vm *VM) run(ctx context.Context, j *job, r *Result) {
 	}
 	start := time.Now()
 	env := append(slices.Clip(j.Env), "NLRIG_KERNEL="+vm.Kernel())
-	proc, err := vm.Start(Spec{Path: j.Path, Args: j.Args, Env: env, Dir: j.Dir, Stdin: j.Stdin, Stdout: j.stdout, Stderr: j.stderr})
+	proc, err := vm.Start(Spec{Path: j.Path, Args: gotest.Args(j.Args, r.Kernel), Env: env, Dir: j.Dir, Stdin: j.Stdin, Stdout: j.stdout, Stderr: j.stderr})
 	if err != nil {
 		r.Err = err
 		return

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -54,7 +53,7 @@ var twoKernels = []string{"6.1", "6.12"}
 func execOnAll(args []string) (status int, err error) {
 	var runs []Run
 	for _, k := range twoKernels {
-		own := slices.Clone(args)
+		own := Args(args, k)
 		for i := range own {
 			if strings.HasPrefix(own[i], "-test.gocoverdir=") { // where counters add up
 				own[i] += k
