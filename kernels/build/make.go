@@ -134,9 +134,10 @@ func (m maker) make(ctx context.Context, log *os.File, target ...string) error {
 	defer cancel()
 	args := []string{"-C", m.src, "O=" + m.out, "ARCH=" + m.job.Arch.Name, "CC=" + m.cc.withCache(), "-j" + strconv.Itoa(runtime.NumCPU())}
 	cmd := child.Command(ctx, "make", append(append(args, variables...), target...)...)
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "CCACHE_DIR", "XDG_CACHE_HOME"} {
-		if v, ok := os.LookupEnv(name); ok {
-			cmd.Env = append(cmd.Env, name+"="+v)
+	for _, e := range os.Environ() {
+		name, _, _ := strings.Cut(e, "=")
+		if slices.Contains([]string{"PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME"}, name) || strings.HasPrefix(name, "CCACHE_") {
+			cmd.Env = append(cmd.Env, e)
 		}
 	}
 	cmd.Env = append(cmd.Env, "LC_ALL=C")
