@@ -216,6 +216,9 @@ var drivers = []struct{ dir, option string }{
 // openPort waits for the port: its node appears some time after the driver
 // is loaded, and answers ENXIO until the host's side is known to be there.
 func openPort() (int, error) {
+	if tty := os.Getenv(layout.Port); tty != "" {
+		return openTTY(tty)
+	}
 	for deadline := time.Now().Add(portTimeout); ; time.Sleep(time.Millisecond) {
 		fd, err := unix.Open(portPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err == nil {
@@ -230,4 +233,22 @@ func openPort() (int, error) {
 			return -1, fmt.Errorf("no virtio-serial port within %v: open %s: %w", portTimeout, portPath, err)
 		}
 	}
+}
+
+// openTTY opens a terminal for bytes of any value: they are neither changed nor
+// echoed, and none is a signal or the other end's leave to write.
+func openTTY(path string) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("no port: open %s: %w", path, err)
+	}
+	raw := unix.Termios{Cflag: unix.CS8 | unix.CREAD | unix.CLOCAL | unix.B38400}
+	raw.Cc[unix.VMIN] = 1
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &raw); err != nil {
+		return -1, fmt.Errorf("no port: %s in raw mode: %w", path, err)
+	}
+	if _, err := port(fd).Write([]byte{layout.Opened}); err != nil {
+		return -1, fmt.Errorf("no port: write to %s: %w", path, err)
+	}
+	return fd, nil
 }

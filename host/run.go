@@ -17,7 +17,7 @@ import (
 	"github.com/nlrig/nlrig/vmtest/nlcase"
 )
 
-// Target is a kernel to play cases on. QEMUTarget and LocalTarget make one.
+// Target is a kernel to play cases on. Rig.Target and LocalTarget make one.
 type Target struct {
 	// Name is the column's head in the matrix.
 	Name string

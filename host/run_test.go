@@ -145,8 +145,8 @@ func qemuChildren(pid int) (pids []int) {
 
 const helperEnv = "NLRIG_TEST_HELPER"
 
-// runHelper is the runner that TestKilledRunner kills: a case that sleeps on
-// two kernels.
+// runHelper is a runner to be killed: a case that sleeps, on the kernels that
+// the environment names.
 func runHelper() {
 	var t helperT
 	rig := testRig(t)
@@ -156,7 +156,11 @@ func runHelper() {
 			os.Stdout.WriteString("booted\n")
 		}
 	}}
-	r.Run(context.Background(), qemuTargets(t, rig, "6.1,newest"), list)
+	var targets []Target
+	for _, v := range selectKernels(t, rig, os.Getenv(helperEnv)) {
+		targets = append(targets, rig.Target(v))
+	}
+	r.Run(context.Background(), targets, list)
 	os.Exit(0)
 }
 
@@ -177,7 +181,7 @@ func (helperT) Errorf(format string, args ...any) {
 func TestKilledRunner(t *testing.T) {
 	tmp := t.TempDir()
 	cmd := exec.Command(os.Args[0], "-test.run", "^$")
-	cmd.Env = append(os.Environ(), helperEnv+"=1", "TMPDIR="+tmp)
+	cmd.Env = append(os.Environ(), helperEnv+"=6.1,newest", "TMPDIR="+tmp)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)

@@ -22,6 +22,7 @@ import (
 	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/host/console"
 	"github.com/nlrig/nlrig/host/qemu"
+	"github.com/nlrig/nlrig/host/uml"
 	"github.com/nlrig/nlrig/initramfs"
 	"github.com/nlrig/nlrig/kernels"
 	"github.com/nlrig/nlrig/vmtest/wire"
@@ -79,14 +80,20 @@ func (r *Rig) Shell(ctx context.Context, v kernels.Version, sh Shell) (status in
 	}
 	var screen *gate
 	var keys *io.PipeWriter
-	t := r.qemuTarget(v, r.QEMU, func(c *qemu.Config) {
+	attach := func(in *io.Reader, out *io.Writer) {
 		// Anew for each boot: the VM before may still wait for a key.
 		screen = &gate{w: sh.screen()}
-		c.Output = screen
+		*out = screen
 		if sh.Terminal != nil {
-			c.Input, keys = io.Pipe()
+			*in, keys = io.Pipe()
 		}
-	}, extra...)
+	}
+	var t Target
+	if v.UML {
+		t = r.umlTarget(v, func(c *uml.Config) { attach(&c.Input, &c.Output) }, extra...)
+	} else {
+		t = r.qemuTarget(v, r.QEMU, func(c *qemu.Config) { attach(&c.Input, &c.Output) }, extra...)
+	}
 	p := &player{t: &t, col: new(Column), Runner: &Runner{Console: sh.Console, Progress: sh.progress}}
 	if err := t.prepare(ctx, sh.Says); err != nil {
 		return 0, err

@@ -107,6 +107,9 @@ func (r *Rig) qemuTarget(v kernels.Version, conf qemu.Config, attach func(*qemu.
 		if err != nil {
 			return err
 		}
+		if k.UML != "" {
+			return fmt.Errorf("%v is User Mode Linux: that works with a kernel for VMs alone, such as %s", v, v.Series())
+		}
 		kernel = k
 		conf.Kernel = k.BzImage
 		if k.PVH {
@@ -178,9 +181,11 @@ func (r *Rig) image(ctx context.Context, k *kernels.Kernel, extra ...cpio.Record
 	if err != nil {
 		return img, "", err
 	}
-	mods, err := transportOf(k)
-	if err != nil {
-		return img, "", err
+	var mods []initramfs.Module
+	if k.UML == "" { // whose port is built in
+		if mods, err = transportOf(k); err != nil {
+			return img, "", err
+		}
 	}
 	img, err = initramfs.Build(filepath.Join(r.Dir, "initramfs"), agent, mods, extra...)
 	return img, initramfs.Sum(agent), err

@@ -185,7 +185,7 @@ func (a *apt) update(ctx context.Context) (packages []Package, complete bool, er
 		}
 		wg.Go(func() {
 			slots <- struct{}{}
-			lists[i], errs[i] = a.read(ctx, t, file, kernelPackage)
+			lists[i], errs[i] = a.read(ctx, t, file, wantedPackage)
 			<-slots
 		})
 	}
@@ -320,6 +320,10 @@ func parsePackages(text []byte, t target, like *regexp.Regexp) ([]Package, error
 		switch key {
 		case "Version":
 			p.Version = value
+		case "Depends", "Built-Using":
+			if p.Name == packageUML {
+				*map[string]*string{"Depends": &p.Depends, "Built-Using": &p.BuiltUsing}[key] = value
+			}
 		case "Filename":
 			p.URI = t.URI + "/" + value
 		case "SHA256":

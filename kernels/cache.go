@@ -51,6 +51,8 @@ const (
 	nameVMLinux  = "vmlinux"
 	nameBzImage  = "vmlinuz"
 	nameConfig   = "config"
+	nameConfigGz = "config.gz"
+	nameUML      = "linux" // an executable
 	nameModules  = "modules.json"
 	dirModules   = "modules"
 

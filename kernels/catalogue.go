@@ -4,8 +4,8 @@
 // user's cache directory; nothing needs root.
 //
 // It needs apt-get, apt-helper and dpkg-deb for Debian's kernels, and nothing
-// for a bzImage or vmlinux of one's own; kernels/build says what a build takes.
-// To try it:
+// for a bzImage, a vmlinux or a User Mode Linux of one's own; kernels/build says
+// what a build takes. To try it:
 //
 //	nlrig kernels list
 //	nlrig kernels pull 6.12
@@ -78,6 +78,8 @@ type Kernel struct {
 	PayloadErr string
 	PVH        bool   // VMLinux has the note by which QEMU boots it directly
 	BzImage    string // "" when only a vmlinux was given
+	UML        string // executable of User Mode Linux; "" for a kernel of a VM
+	Libs       string // directory of UML's own C library, in which it is to be started; "" for this machine's
 	Config     string // "" when none came with it
 	Changelog  string // the package's, gzipped; "" when none came with it, or an older nlrig unpacked it
 	// KnowsBuiltin: what is built in is known. Without it Modules cannot
@@ -227,13 +229,19 @@ func (c *Catalogue) open(v Version) (*Kernel, error) {
 	m.Version.Here = true
 	k := &Kernel{Version: m.Version, PVH: m.PVH, PayloadErr: m.PayloadErr, KnowsBuiltin: m.KnowsBuiltin,
 		Entry: m.Version.Entry(), dir: dir, catalogue: c}
-	for name, field := range map[string]*string{nameVMLinux: &k.VMLinux, nameBzImage: &k.BzImage, nameConfig: &k.Config, nameChangelog: &k.Changelog} {
+	for name, field := range map[string]*string{nameVMLinux: &k.VMLinux, nameBzImage: &k.BzImage, nameConfig: &k.Config, nameChangelog: &k.Changelog, nameUML: &k.UML} {
 		if _, ok := m.Files[name]; ok {
 			*field = filepath.Join(dir, name)
 		}
 	}
 	if k.Sum = m.Files[nameVMLinux].SHA256; k.Sum == "" || !k.PVH {
 		k.Sum = m.Files[nameBzImage].SHA256
+	}
+	if _, ok := m.Files[dirLibs+"/"+loader]; ok && m.Version.Libc == "" {
+		k.Libs = filepath.Join(dir, dirLibs)
+	}
+	if k.UML != "" {
+		k.Sum = m.Files[nameUML].SHA256
 	}
 	k.load = sync.OnceValues(k.readIndex)
 	k.config = sync.OnceValue(k.readConfig)

@@ -35,7 +35,7 @@ type index struct {
 	Versions []Version
 }
 
-const indexFormat = 1
+const indexFormat = 2
 
 func (x index) fresh(sources string) bool {
 	age := time.Since(x.Fetched)

@@ -58,6 +58,9 @@ func selectFile(spec string) (Version, error) {
 	}
 	v.Release, _, _ = strings.Cut(banner, " ")
 	v.Version = releaseVersion(banner, v.Release)
+	if v.UML, v.Libc, err = umlOf(v.Path); err != nil {
+		return v, fmt.Errorf("%w: file:%s: %w", ErrSpec, spec, err)
+	}
 	v.HasModules = v.Modules != ""
 	if v.Modules == "" {
 		v.Note = "no modules directory given"
@@ -240,6 +243,8 @@ func (b *builder) addLocal(ctx context.Context, v Version, progress func(int64))
 	name := nameVMLinux
 	if isBzImage(head[:n]) {
 		name = nameBzImage
+	} else if v.UML {
+		name = nameUML
 	}
 	if err := b.add(name, f); err != nil {
 		return err

@@ -28,13 +28,14 @@ var number = regexp.MustCompile(`^[0-9]+(\.[0-9]+){1,3}$`)
 //	all                every version
 //	newest             the newest of all
 //	default            the newest of 5.10, 6.1, 6.12, and newest
-//	file:PATH[,modules=DIR][,config=FILE]   a bzImage or vmlinux
+//	uml:6.1            User Mode Linux; any of the above after the colon
+//	file:PATH[,modules=DIR][,config=FILE]   a bzImage, a vmlinux, or User Mode Linux
 //	deb:PATH           a Debian package
 //	git:DIR[@REV][,config=FILE]   a commit of a repository, HEAD if none is
 //	                   named, to be built; FILE has options of one's own
 //	built              what was built from repositories and is here
 //
-// Each but the last four may end in /FLAVOUR. What is in the cache is found
+// Each but the last five may end in /FLAVOUR. What is in the cache is found
 // without the mirror, and when the mirror cannot be asked a series means the
 // newest version in the cache. An error wraps ErrSpec when the spec names
 // nothing, and then says what exists near it.
@@ -52,7 +53,9 @@ func (c *Catalogue) Select(ctx context.Context, spec string) ([]Version, error) 
 		return c.built(), nil
 	}
 	base, flavour, ok := strings.Cut(spec, "/")
-	if !ok {
+	if of, isUML := strings.CutPrefix(spec, umlPrefix); isUML {
+		base, flavour = of, FlavourUML
+	} else if !ok {
 		flavour = DefaultFlavour
 	}
 	from, to, isRange := strings.Cut(base, "..")
@@ -61,7 +64,7 @@ func (c *Catalogue) Select(ctx context.Context, spec string) ([]Version, error) 
 	}
 	word := base == "all" || base == "newest" || base == "default"
 	if flavour == "" || !word && (!number.MatchString(from) || !number.MatchString(to)) {
-		return nil, fmt.Errorf("%w: %q is not a kernel: want a series (6.12), a version (6.12.94), a range (6.12.43..6.12.95), all, newest, default, file:PATH, deb:PATH or git:DIR@REV", ErrSpec, spec)
+		return nil, fmt.Errorf("%w: %q is not a kernel: want a series (6.12), a version (6.12.94), a range (6.12.43..6.12.95), all, newest, default, one of these after uml:, file:PATH, deb:PATH or git:DIR@REV", ErrSpec, spec)
 	}
 	if !word && !isRange {
 		// A version that is here needs no look at the mirror.
@@ -76,6 +79,9 @@ func (c *Catalogue) Select(ctx context.Context, spec string) ([]Version, error) 
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(v Version) bool { return v.local() || v.Flavour != flavour })
+	if len(all) == 0 && flavour == FlavourUML {
+		return nil, fmt.Errorf("%w: %s: the mirror has no package %s", ErrSpec, spec, packageUML)
+	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%w: %s: nothing of flavour %q; there are cloud-amd64 and amd64", ErrSpec, spec, flavour)
 	}

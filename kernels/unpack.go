@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -115,7 +116,20 @@ func place(name string) (dest, release string, ok bool) {
 	if changelog.MatchString(name) {
 		return nameChangelog, "", true
 	}
-	rest, ok := strings.CutPrefix(strings.TrimPrefix(name, "usr/"), "lib/modules/")
+	name = strings.TrimPrefix(name, "usr/")
+	switch name {
+	case debUML:
+		return nameUML, "", true
+	case debConfigUML:
+		return nameConfigGz, "", true
+	}
+	if file, ok := strings.CutPrefix(name, debLibs); ok && slices.Contains(libs, file) {
+		return dirLibs + "/" + file, "", true
+	}
+	rest, ok := strings.CutPrefix(name, debModulesUML)
+	if !ok {
+		rest, ok = strings.CutPrefix(name, "lib/modules/")
+	}
 	if !ok {
 		return "", "", false
 	}
@@ -145,7 +159,11 @@ func (b *builder) add(dest string, r io.Reader) error {
 			return err
 		}
 	}
-	f, err := b.root.OpenFile(dest, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o644)
+	mode := os.FileMode(0o644)
+	if dest == nameUML || path.Dir(dest) == dirLibs {
+		mode = 0o755
+	}
+	f, err := b.root.OpenFile(dest, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
@@ -307,36 +325,21 @@ func modulesDir(dir string) (string, error) {
 	return dir, nil // an unusual layout, or an installed tree without modules
 }
 
-// finish extracts the vmlinux, writes the module index and, last, the
+// finish makes the kernel fit to boot, writes the module index and, last, the
 // manifest: an entry with a manifest is complete.
 func (b *builder) finish(v Version) (manifest, error) {
 	m := manifest{Version: v, Files: b.files, KnowsBuiltin: b.known}
 	if err := b.close(); err != nil {
 		return m, err
 	}
-	if _, ok := b.files[nameBzImage]; !ok {
-		if _, ok := b.files[nameVMLinux]; !ok {
-			return m, errors.New("there is no kernel in it")
-		}
+	var err error
+	if _, ok := b.files[nameUML]; ok {
+		err = b.finishUML(&m)
+	} else {
+		err = b.finishVM(&m)
 	}
-	if _, ok := b.files[nameVMLinux]; !ok {
-		image, err := os.ReadFile(filepath.Join(b.dir, nameBzImage))
-		if err != nil {
-			return m, err
-		}
-		vmlinux, err := extractVMLinux(image)
-		if err != nil {
-			m.PayloadErr = err.Error()
-		} else if err := b.write(nameVMLinux, vmlinux); err != nil {
-			return m, err
-		}
-	}
-	if m.PayloadErr == "" {
-		vmlinux, err := os.ReadFile(filepath.Join(b.dir, nameVMLinux))
-		if err != nil {
-			return m, err
-		}
-		m.PVH = hasPVH(vmlinux)
+	if err != nil {
+		return m, err
 	}
 	text, err := json.Marshal(b.index)
 	if err != nil {
@@ -348,6 +351,35 @@ func (b *builder) finish(v Version) (manifest, error) {
 	m.Version.HasModules = len(b.index.Modules) > 0
 	m.Version.Here = true
 	return m, writeManifest(b.dir, m)
+}
+
+// finishVM extracts the vmlinux, unless it was given.
+func (b *builder) finishVM(m *manifest) error {
+	if _, ok := b.files[nameBzImage]; !ok {
+		if _, ok := b.files[nameVMLinux]; !ok {
+			return errors.New("there is no kernel in it")
+		}
+	}
+	if _, ok := b.files[nameVMLinux]; !ok {
+		image, err := os.ReadFile(filepath.Join(b.dir, nameBzImage))
+		if err != nil {
+			return err
+		}
+		vmlinux, err := extractVMLinux(image)
+		if err != nil {
+			m.PayloadErr = err.Error()
+		} else if err := b.write(nameVMLinux, vmlinux); err != nil {
+			return err
+		}
+	}
+	if m.PayloadErr == "" {
+		vmlinux, err := os.ReadFile(filepath.Join(b.dir, nameVMLinux))
+		if err != nil {
+			return err
+		}
+		m.PVH = hasPVH(vmlinux)
+	}
+	return nil
 }
 
 func (b *builder) write(name string, data []byte) error {

@@ -27,13 +27,19 @@ const (
 // Catalogue.Select; String names them.
 type Version struct {
 	Version string // the kernel's own version: "6.1.192"
-	Flavour string // "cloud-amd64", "amd64"; "" when not Debian's
+	Flavour string // "cloud-amd64", "amd64", "uml"; "" when not Debian's
 	Release string // what uname -r says: "6.1.0-56-cloud-amd64"
 	Source  string // SourceDebian, SourceFile, SourceDeb or SourceGit
 	Suite   string // "bookworm-security"; "" when not from a mirror
 	Debian  string // the package's version: "6.1.192-2"; "" when there is none
 	Size    int64  // bytes to download; 0 for what is on this machine
 	Here    bool   // in the cache; Get needs no network
+
+	// UML says that it is a program of this machine, User Mode Linux, and no
+	// kernel for a VM. Libc is the oldest version of glibc that it runs with,
+	// "" where it brings its own or wants none.
+	UML  bool   `json:",omitempty"`
+	Libc string `json:",omitempty"`
 
 	// HasModules says that loadable modules come with it. Note says in
 	// words what is lacking, "" when nothing is.
@@ -61,10 +67,14 @@ type Package struct {
 	SHA256  string // hexadecimal
 	Size    int64  // bytes
 	Suite   string
+	// Depends and BuiltUsing are kept of User Mode Linux alone, whose own
+	// version does not tell the kernel's.
+	Depends    string `json:",omitempty"`
+	BuiltUsing string `json:",omitempty"`
 }
 
 // String is what -k accepts and what a matrix shows: "6.1.192",
-// "6.1.192/amd64", "file:/boot/vmlinuz,modules=/lib/modules/6.1",
+// "6.1.192/amd64", "uml:6.1.176", "file:/boot/vmlinuz,modules=/lib/modules/6.1",
 // "git:/src/linux@v6.12". It is unique among the versions of a catalogue.
 func (v Version) String() string {
 	if v.local() {
@@ -79,6 +89,9 @@ func (v Version) String() string {
 			s += ",config=" + v.Config
 		}
 		return s
+	}
+	if v.Flavour == FlavourUML {
+		return umlPrefix + v.Version
 	}
 	if v.Flavour != "" && v.Flavour != DefaultFlavour {
 		return v.Version + "/" + v.Flavour
@@ -178,7 +191,8 @@ const smallestImage = 1 << 20
 // assemble makes kernels of packages: one linux-image, or a linux-binary
 // with the linux-base and linux-modules of the same release and version. Of
 // kernels with the same version and flavour one is kept: with modules rather
-// than without, then the highest package version.
+// than without, then the highest package version. Those of User Mode Linux are
+// a package each.
 func assemble(packages []Package) []Version {
 	type part struct{ name, version string }
 	parts := map[part]Package{}
@@ -223,7 +237,7 @@ func assemble(packages []Package) []Version {
 			best[s] = v
 		}
 	}
-	var vs []Version
+	vs := assembleUML(packages)
 	for _, v := range best {
 		vs = append(vs, v)
 	}

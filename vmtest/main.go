@@ -117,7 +117,7 @@ func RunCases(t *testing.T, kernel string, fsys fs.FS) {
 		t.Fatalf("%s is %d kernels; want one", kernel, len(vs))
 	}
 	runner := &host.Runner{Console: filepath.Join(r.Dir, "console")}
-	columns := runner.Run(t.Context(), []host.Target{r.QEMUTarget(vs[0])}, all)
+	columns := runner.Run(t.Context(), []host.Target{r.Target(vs[0])}, all)
 	for _, o := range columns[0].Outcomes {
 		t.Run(o.Case.Name, func(t *testing.T) {
 			switch {

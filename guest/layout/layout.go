@@ -14,6 +14,12 @@ const (
 	// WarmUp is a word of the kernel's command line, and with it of init's
 	// environment: the VM is to be kept as an image.
 	WarmUp = "nlrig_warm_up"
+	// Port is another such word: the terminal that is the port, where there is
+	// no virtio-serial.
+	Port = "nlrig_port"
+	// Opened is the byte that such a terminal begins with: what was written to
+	// it before it was open, its driver does not notice.
+	Opened = '\n'
 	// Path is where a shell finds commands: modprobe is the agent.
 	Path = "/bin:/sbin"
 	// Share is a word of the kernel's command line, and with it of init's

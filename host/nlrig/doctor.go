@@ -102,6 +102,13 @@ func doctor(ctx context.Context, args []string) error {
 	} else {
 		ok("kvm", "a guest runs under it")
 	}
+	if libc, err := rig.TryUML(ctx); err != nil {
+		note("uml", "no User Mode Linux: %v", err)
+	} else if libc == "" {
+		ok("uml", "User Mode Linux where it is linked statically: there is no glibc")
+	} else {
+		ok("uml", "User Mode Linux that wants glibc %s or older", libc)
+	}
 	if !healthy {
 		return exit(host.ExitInfra)
 	}

@@ -52,10 +52,11 @@ KERNELS is a list with commas:
 	6.12.43           a version; 6.12.43/amd64 is another flavour than cloud-amd64
 	6.12.43..6.12.95  all versions between
 	newest, all, default (5.10, 6.1, 6.12 and the newest)
+	uml:6.1           User Mode Linux, a kernel that is a program; uml:all and so on
 	local             the running kernel, in a network namespace
 	emulated          no kernel, but nlrig's own model of the newest: no VM
 	emulated@6.12     the model of a series' newest, or of 6.12.94
-	file:PATH[,modules=DIR][,config=FILE]   a bzImage or a vmlinux
+	file:PATH[,modules=DIR][,config=FILE]   a bzImage, a vmlinux, or a User Mode Linux
 	deb:PATH          a Debian package of a kernel
 	git:DIR[@REV][,config=FILE]   a commit of a kernel's repository, which is built
 	built             all of those that have been
@@ -332,7 +333,7 @@ func targetsOf(rig *host.Rig, all []choice) ([]host.Target, error) {
 			}
 			targets = append(targets, t)
 		default:
-			targets = append(targets, rig.QEMUTarget(x.version))
+			targets = append(targets, rig.Target(x.version))
 		}
 	}
 	return targets, nil
