@@ -132,9 +132,19 @@ func (p *pen) open(ctx context.Context, f *Fleet) (*VM, error) {
 	} else {
 		defer p.start.Unlock()
 	}
-	vm, err := f.Rig.OpenVM(ctx, &p.target, f.Options)
-	p.warm = p.warm || err == nil
-	return vm, err
+	// The VM outlives what it is started for.
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
+	vm, err := f.Rig.OpenVM(life, &p.target, f.Options)
+	if !stop() && err == nil {
+		err = errors.Join(context.Cause(ctx), vm.Close())
+	}
+	if err != nil {
+		end(nil)
+		return nil, err
+	}
+	p.warm = true
+	return vm, nil
 }
 
 // anyIdle takes an idle VM out, nil if there is none. f.mu is held.
