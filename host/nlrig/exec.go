@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -135,7 +136,7 @@ func execCommand(args []string) error {
 	if *via != "" {
 		return execVia(*via, f.Args(), signals)
 	}
-	ctx := context.Background()
+	ctx := whileGoRuns(context.Background())
 	fleet, all, err := o.fleet(ctx)
 	if err != nil {
 		return err
@@ -203,6 +204,24 @@ func input(f *os.File) io.Reader {
 		return nil
 	}
 	return f
+}
+
+// whileGoRuns ends ctx when the go command is gone that has started this: nobody
+// waits for what comes of it, and a VM is more to leave behind than a process.
+func whileGoRuns(ctx context.Context) context.Context {
+	parent := os.Getppid()
+	name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", parent))
+	if string(name) != "go\n" {
+		return ctx
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		for os.Getppid() == parent {
+			time.Sleep(time.Second / 4)
+		}
+		cancel(errors.New("the go command that started this is gone"))
+	}()
+	return ctx
 }
 
 // endAs ends this process as a program ended.
