@@ -161,3 +161,21 @@ func TestMainInKernels(t *testing.T) {
 	assert.Regexp(t, `(?m)^    --- PASS: TestHelper/kernel=5\.10\.\d+ `, string(out))
 	assert.Regexp(t, `(?m)^    --- PASS: TestHelper/kernel=6\.12\.\d+ `, string(out))
 }
+
+// The tests of a package that knows nothing of VMs but its TestMain, in two
+// kernels: there they are root, and have modules to load.
+func TestPackageInKernels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts VMs")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", "TestModules|TestRunning|Namespace|NoCaps|case=(caps|link|receive)", "../kernels/local")
+	cmd.Env = append(os.Environ(), vmtest.KernelsEnv+"=5.10,newest")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for _, name := range []string{"TestModules", "TestNoCapsIsForTheThreadAlone"} {
+		assert.Regexp(t, `(?m)^    --- PASS: `+name+`/kernel=5\.10\.\d+ `, string(out))
+	}
+	assert.NotContains(t, string(out), "--- SKIP")
+}
