@@ -113,6 +113,9 @@ func (f *Fleet) RunAll(ctx context.Context, vs []kernels.Version, p *Program, s 
 				}
 			}
 		}
+		if results[i].Tests, err = gotest.Tests(outputs[i][0]); err != nil {
+			return exit, results, err
+		}
 		runs = append(runs, gotest.Run{Kernel: r.Kernel, Output: outputs[i][0], Status: status})
 		if outputs[i][1] != nil {
 			if _, err := io.Copy(s.Stderr, outputs[i][1]); err != nil {

@@ -223,6 +223,7 @@ type Result struct {
 	// left behind.
 	Notes []string
 	Took  time.Duration // of the program alone
+	Tests []gotest.Test // as its output names them, if it ran on several kernels
 	told  bool          // Err, with the output
 }
 

@@ -27,7 +27,7 @@ type Package struct {
 // Result is how a test binary did on one kernel.
 type Result struct {
 	Tests   []Test
-	Status  int // exit status; 0 is success
+	Failed  bool // as a whole
 	Elapsed time.Duration
 }
 
@@ -52,7 +52,7 @@ func (t Table) Write(w io.Writer) error {
 		row := []string{p.Name}
 		for _, r := range p.Results {
 			word := "ok"
-			if r.Status != 0 {
+			if r.Failed {
 				word = "FAIL"
 			}
 			row = append(row, fmt.Sprintf("%s %.2fs", word, r.Elapsed.Seconds()))

@@ -18,9 +18,9 @@ func TestTable(t *testing.T) {
 	}
 	table := Table{Kernels: []string{"5.10", "6.1.192", "6.12"}, Packages: []Package{
 		{"example.com/a", []Result{
-			{tests("TestA pass TestB fail TestB/x pass TestB/y fail TestC skip TestD fail"), 1, 1500 * time.Millisecond},
-			{tests("TestA pass TestB pass TestB/x pass TestB/y pass TestC pass TestC\x1b/s pass TestD fail"), 1, time.Second},
-			{tests("TestA pass TestB pass TestB/x pass TestB/y pass TestC unfinished"), 2, 0},
+			{tests("TestA pass TestB fail TestB/x pass TestB/y fail TestC skip TestD fail"), true, 1500 * time.Millisecond},
+			{tests("TestA pass TestB pass TestB/x pass TestB/y pass TestC pass TestC\x1b/s pass TestD fail"), true, time.Second},
+			{tests("TestA pass TestB pass TestB/x pass TestB/y pass TestC unfinished"), true, 0},
 		}},
 		{"example.com/b", []Result{{Elapsed: time.Second}, {Elapsed: time.Second}, {Elapsed: time.Second}}},
 	}}

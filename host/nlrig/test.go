@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/nlrig/nlrig/host"
+	"github.com/nlrig/nlrig/host/gotest"
 	"github.com/nlrig/nlrig/kernels"
 	"github.com/nlrig/nlrig/kernels/child"
 )
@@ -60,7 +61,7 @@ func testCommand(args []string) error {
 	if err != nil {
 		return err
 	}
-	s.summary(os.Stderr)
+	_ = s.summary(os.Stderr) // where that cannot be written, go test's exit code still tells
 	if code != 0 {
 		return exit(code)
 	}
@@ -314,20 +315,23 @@ func execVia(path string, args []string, signals <-chan os.Signal) error {
 	return endAs(host.Exit{Status: re.Status, Signal: re.Signal})
 }
 
-// summary is a line for each package, and how each kernel did.
-func (s *testServer) summary(w io.Writer) {
-	if len(s.kernels) < 2 {
-		return
+// summary is what differs between kernels, and how each package did on them.
+func (s *testServer) summary(w io.Writer) error {
+	if len(s.kernels) < 2 || len(s.ran) == 0 {
+		return nil
+	}
+	how, _ := style(w)
+	t := gotest.Table{Color: how.Color, Width: how.Width}
+	for _, v := range s.kernels {
+		t.Kernels = append(t.Kernels, v.String())
 	}
 	for _, p := range s.ran {
-		fmt.Fprintf(w, "%-24s", p.name)
+		row := gotest.Package{Name: p.name}
 		for _, r := range p.results {
-			word := "ok"
-			if !r.Held() {
-				word = "FAIL"
-			}
-			fmt.Fprintf(w, "  %s %s %.2fs", r.Kernel, word, r.Took.Seconds())
+			row.Results = append(row.Results, gotest.Result{Tests: r.Tests, Failed: !r.Held(), Elapsed: r.Took})
 		}
-		fmt.Fprintln(w)
+		t.Packages = append(t.Packages, row)
 	}
+	fmt.Fprintln(w)
+	return t.Write(w)
 }
