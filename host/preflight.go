@@ -23,7 +23,11 @@ type Lack struct {
 // to play cases on it. known is false when nothing tells how the kernel was
 // configured.
 func Preflight(k *kernels.Kernel, cases []*nlcase.Case) (lacks []Lack, known bool) {
-	options := append(configs.Needs(configs.Fragment(configs.Common)), configs.Needs(configs.Fragment(build.X86.Name))...)
+	arch := build.X86
+	if k.Version.UML {
+		arch = build.UML
+	}
+	options := append(configs.Needs(configs.Fragment(configs.Common)), configs.Needs(configs.Fragment(arch.Name))...)
 	users := needsOf(cases)
 	for o := range users {
 		if !slices.Contains(options, o) {

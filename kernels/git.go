@@ -15,8 +15,8 @@ import (
 const dirBuild = "build"
 
 // selectGit reads "DIR[@REV][,config=FILE]".
-func (c *Catalogue) selectGit(ctx context.Context, spec string) (Version, error) {
-	v := Version{Source: SourceGit, Note: "no modules: all is built in"}
+func (c *Catalogue) selectGit(ctx context.Context, spec string, uml bool) (Version, error) {
+	v := Version{Source: SourceGit, UML: uml, Note: "no modules: all is built in"}
 	fail := func(err error) (Version, error) { return v, fmt.Errorf("%w: git:%s: %w", ErrSpec, spec, err) }
 	parts := strings.Split(spec, ",")
 	var err error
@@ -57,7 +57,11 @@ func cutRev(s string) (dir, rev string) {
 }
 
 func (c *Catalogue) job(v Version, tree build.Tree) build.Job {
-	return build.Job{Tree: tree, Arch: build.X86, Config: v.Config, Dir: filepath.Join(c.dir, dirBuild)}
+	arch := build.X86
+	if v.UML {
+		arch = build.UML
+	}
+	return build.Job{Tree: tree, Arch: arch, Config: v.Config, Dir: filepath.Join(c.dir, dirBuild)}
 }
 
 // buildGit builds v into b, and returns it as the kernel calls itself.
@@ -78,7 +82,10 @@ func (c *Catalogue) buildGit(ctx context.Context, v Version, b *builder, report 
 		}
 		v.Release, _, _ = strings.Cut(banner, " ")
 		image := nameVMLinux
-		if filepath.Base(r.Image) == "bzImage" {
+		switch {
+		case v.UML:
+			image = nameUML
+		case filepath.Base(r.Image) == "bzImage":
 			image = nameBzImage
 		}
 		for _, f := range append([]string{r.Image, r.Config}, r.Builtin...) {

@@ -79,6 +79,18 @@ func TestBuiltKernel(t *testing.T) {
 	assert.True(t, vs[0].Here)
 	assert.NotEqual(t, v.Commit, vs[0].Commit)
 
+	// User Mode Linux is another kernel.
+	us, err := c.Select(t.Context(), "uml:git:"+dir)
+	require.NoError(t, err)
+	assert.Equal(t, "uml:git:"+dir+"@HEAD", us[0].String())
+	u, err := c.Get(t.Context(), us[0], nil)
+	require.NoError(t, err)
+	assert.NotEmpty(t, u.UML)
+	assert.Empty(t, u.VMLinux)
+	assert.True(t, u.Version.UML)
+	_, err = c.Remove(t.Context(), us[0])
+	require.NoError(t, err)
+
 	vs, err = c.Select(t.Context(), "built")
 	require.NoError(t, err)
 	require.Len(t, vs, 1)

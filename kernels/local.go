@@ -20,7 +20,7 @@ func Split(list string) []string {
 	for s := range strings.SplitSeq(list, ",") {
 		s = strings.TrimSpace(s)
 		last := len(specs) - 1
-		if last >= 0 && (strings.HasPrefix(specs[last], "file:") || strings.HasPrefix(specs[last], "git:")) &&
+		if last >= 0 && (strings.HasPrefix(specs[last], "file:") || strings.HasPrefix(strings.TrimPrefix(specs[last], umlPrefix), "git:")) &&
 			(strings.HasPrefix(s, "modules=") || strings.HasPrefix(s, "config=")) {
 			specs[last] += "," + s
 		} else if s != "" {

@@ -32,7 +32,8 @@ var number = regexp.MustCompile(`^[0-9]+(\.[0-9]+){1,3}$`)
 //	file:PATH[,modules=DIR][,config=FILE]   a bzImage, a vmlinux, or User Mode Linux
 //	deb:PATH           a Debian package
 //	git:DIR[@REV][,config=FILE]   a commit of a repository, HEAD if none is
-//	                   named, to be built; FILE has options of one's own
+//	                   named, to be built; FILE has options of one's own;
+//	                   after uml:, as User Mode Linux
 //	built              what was built from repositories and is here
 //
 // Each but the last five may end in /FLAVOUR. What is in the cache is found
@@ -47,7 +48,10 @@ func (c *Catalogue) Select(ctx context.Context, spec string) ([]Version, error) 
 		return c.selectLocal(selectDeb(ctx, path))
 	}
 	if path, ok := strings.CutPrefix(spec, "git:"); ok {
-		return c.selectLocal(c.selectGit(ctx, path))
+		return c.selectLocal(c.selectGit(ctx, path, false))
+	}
+	if path, ok := strings.CutPrefix(spec, umlPrefix+"git:"); ok {
+		return c.selectLocal(c.selectGit(ctx, path, true))
 	}
 	if spec == "built" {
 		return c.built(), nil

@@ -378,6 +378,11 @@ func (b *builder) finishVM(m *manifest) error {
 			return err
 		}
 		m.PVH = hasPVH(vmlinux)
+		if _, ok := b.files[nameConfig]; !ok {
+			if config := ikconfig(vmlinux); config != nil {
+				return b.write(nameConfig, config)
+			}
+		}
 	}
 	return nil
 }

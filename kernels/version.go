@@ -79,6 +79,9 @@ type Package struct {
 func (v Version) String() string {
 	if v.local() {
 		s := v.Source + ":" + v.Path
+		if v.Source == SourceGit && v.UML {
+			s = umlPrefix + s
+		}
 		if v.Rev != "" {
 			s += "@" + v.Rev
 		}

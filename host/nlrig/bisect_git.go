@@ -293,6 +293,7 @@ func bisectGit(ctx context.Context, args []string) error {
 	f.StringVar(&b.repo.Dir, "git", "", "`directory` of a repository with a kernel's source")
 	f.StringVar(&good, "good", "", "`revision` from which on all was well, as far as it is known; without one and -bad, the bisection that is under way goes on")
 	f.StringVar(&bad, "bad", "", "`revision` where it is no more")
+	uml := f.Bool("uml", false, "build User Mode Linux, and not kernels for QEMU")
 	config := f.String("config", "", "`file` with options for the kernels beside those of nlrig")
 	f.BoolVar(&b.again, "again", false, "play anew what is known of bisections before")
 	f.DurationVar(&b.runner.CaseTimeout, "timeout", host.DefaultCaseTimeout, "time for the case")
@@ -316,6 +317,9 @@ func bisectGit(ctx context.Context, args []string) error {
 		return err
 	}
 	b.spec = "git:" + strings.ReplaceAll(b.repo.Dir, "%", "%%") + "@%s"
+	if *uml {
+		b.spec = "uml:" + b.spec
+	}
 	if *config != "" {
 		b.spec += ",config=" + strings.ReplaceAll(*config, "%", "%%")
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -19,8 +20,11 @@ import (
 func gitSpecs(list string) string {
 	specs := kernels.Split(list)
 	for i, s := range specs {
-		if !strings.Contains(s, ":") {
-			specs[i] = "git:" + s
+		if rest, uml := strings.CutPrefix(s, "uml:"); !strings.Contains(rest, ":") {
+			specs[i] = "git:" + rest
+			if uml {
+				specs[i] = "uml:git:" + rest
+			}
 		}
 	}
 	return strings.Join(specs, ",")
@@ -42,10 +46,7 @@ func buildKernels(ctx context.Context, rig *host.Rig, vs []kernels.Version) erro
 		if err != nil {
 			return err
 		}
-		file := k.VMLinux
-		if file == "" {
-			file = k.BzImage
-		}
+		file := cmp.Or(k.UML, k.VMLinux, k.BzImage)
 		size := int64(0)
 		if st, err := os.Stat(file); err == nil {
 			size = st.Size()

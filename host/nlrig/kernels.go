@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -50,13 +49,6 @@ func kernelsCommand(ctx context.Context, args []string) error {
 	vs, err := versions(ctx, rig.Catalogue, spec, verb)
 	if err != nil {
 		return err
-	}
-	if len(f.Args()) == 0 { // the list of everything
-		all, err := rig.Catalogue.Select(ctx, "uml:all")
-		if err != nil && !errors.Is(err, kernels.ErrSpec) { // a mirror need not have any
-			return err
-		}
-		vs = append(vs, all...)
 	}
 	switch verb {
 	case "list":

@@ -59,6 +59,7 @@ KERNELS is a list with commas:
 	file:PATH[,modules=DIR][,config=FILE]   a bzImage, a vmlinux, or a User Mode Linux
 	deb:PATH          a Debian package of a kernel
 	git:DIR[@REV][,config=FILE]   a commit of a kernel's repository, which is built
+	uml:git:DIR@REV   the same, as User Mode Linux
 	built             all of those that have been
 
 FORMAT is html (a page), json (for programs), md, junit, ktap, or github

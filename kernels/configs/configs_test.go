@@ -15,7 +15,7 @@ func TestWanted(t *testing.T) {
 
 func TestNeeds(t *testing.T) {
 	assert.Equal(t, []string{"CONFIG_A"}, Needs("# For B.\nCONFIG_A=y\n# Beyond need: C.\nCONFIG_C=y\n"))
-	for _, f := range []string{Common, "x86_64"} {
+	for _, f := range []string{Common, "x86_64", "um"} {
 		assert.NotEmpty(t, Needs(Fragment(f)))
 		assert.NotEqual(t, len(Needs(Fragment(f))), strings.Count(Fragment(f), "=y\n"), f)
 	}
