@@ -3,6 +3,7 @@
 # make test       all tests, VM tests included
 # make test-html  the HTML report in a headless Chromium, with axe-core
 # make bench      first verdicts, booted and warm, beside the least that a boot takes; the corpus
+# make demo       a Go package with tests of every kind and end, here and on 5.10, 6.1, 6.12 and the newest
 # make soak       2,000 warm starts in a row and 50 at once
 # make golden     records what six real kernels do, for the tests of the emulated one
 # make fuzz       every fuzz target for FUZZTIME
@@ -21,7 +22,7 @@ CASES     ?=
 AGENT_ENV   = CGO_ENABLED=0 GOOS=linux GOARCH=amd64 GOAMD64=v1 GOFLAGS= GOEXPERIMENT=
 AGENT_FLAGS = -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-.PHONY: all run test test-html setup-test bench soak golden fuzz bisect check setup setup-build clean
+.PHONY: all run test test-html setup-test bench demo soak golden fuzz bisect check setup setup-build clean
 
 all: bin/nlrig
 
@@ -51,6 +52,9 @@ test-html: setup bin/nlrig
 
 bench: setup
 	$(GO) test -run '^$$' -bench . -benchtime $(COUNT)x -timeout 30m ./host
+
+demo: setup
+	NLRIG_DEMO=5.10,6.1,6.12,newest NLRIG_REQUIRE=1 $(GO) test -run TestDemo -count 1 -v -timeout 60m ./host/nlrig
 
 soak: setup
 	NLRIG_STARTS=2000 NLRIG_REQUIRE=1 $(GO) test -run ManyStarts -count 1 -v -timeout 30m ./host

@@ -1,0 +1,138 @@
+package demo
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// vm skips a test that is not in a VM of nlrig's, whose kernel it may break.
+func vm(t *testing.T) {
+	host, _ := os.Hostname()
+	init, _ := os.ReadFile("/proc/1/comm")
+	if os.Getenv("NLRIG_KERNEL") == "" || host != "nlrig" || strings.TrimSpace(string(init)) != "init" {
+		t.Skip("for a VM only")
+	}
+	t.Log("breaks", os.Getenv("NLRIG_KERNEL"))
+}
+
+func write(t *testing.T, path, text string) {
+	if err := os.WriteFile(path, []byte(text), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKernelPanic(t *testing.T) {
+	vm(t)
+	write(t, "/proc/sysrq-trigger", "c")
+	time.Sleep(time.Minute)
+}
+
+// TestKernelUnload takes the module of the port away that nlrig uses, or where
+// it is built in, the driver's device.
+func TestKernelUnload(t *testing.T) {
+	vm(t)
+	err := deleteModule("virtio_console", syscall.O_NONBLOCK)
+	t.Log("delete_module:", err)
+	if err == syscall.EAGAIN || err == syscall.EBUSY { // in use
+		err = deleteModule("virtio_console", syscall.O_NONBLOCK|syscall.O_TRUNC) // by force
+		t.Log("delete_module by force:", err)
+	}
+	if err == syscall.ENOENT {
+		devices, _ := filepath.Glob("/sys/bus/virtio/drivers/virtio_console/virtio*")
+		for _, d := range devices {
+			write(t, "/sys/bus/virtio/drivers/virtio_console/unbind", filepath.Base(d))
+		}
+	}
+	time.Sleep(time.Minute)
+}
+
+func deleteModule(name string, flags uintptr) error {
+	b := append([]byte(name), 0)
+	if _, _, errno := syscall.Syscall(syscall.SYS_DELETE_MODULE, uintptr(unsafe.Pointer(&b[0])), flags, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// TestKernelOops reads a file of a driver that is no longer there.
+func TestKernelOops(t *testing.T) {
+	vm(t)
+	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := deleteModule("tun", syscall.O_NONBLOCK|syscall.O_TRUNC); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Read(make([]byte, 10))
+	t.Error("survived:", err)
+}
+
+// TestKernelHang has all processors run nothing but this.
+func TestKernelHang(t *testing.T) {
+	vm(t)
+	write(t, "/proc/sys/kernel/sched_rt_runtime_us", "-1")
+	cpus, err := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*")
+	if err != nil || len(cpus) == 0 {
+		t.Fatal(cpus, err)
+	}
+	for i := range cpus {
+		go func() {
+			runtime.LockOSThread()
+			mask := uint64(1) << i
+			syscall.RawSyscall(syscall.SYS_SCHED_SETAFFINITY, 0, 8, uintptr(unsafe.Pointer(&mask)))
+			priority := int32(99)
+			syscall.RawSyscall(syscall.SYS_SCHED_SETSCHEDULER, 0, 1, uintptr(unsafe.Pointer(&priority))) // SCHED_FIFO
+			for {
+				syscall.RawSyscall(syscall.SYS_GETPID, 0, 0, 0)
+			}
+		}()
+	}
+	time.Sleep(time.Minute)
+}
+
+// TestKernelSleep has the kernel sleep, with nothing to wake it.
+func TestKernelSleep(t *testing.T) {
+	vm(t)
+	write(t, "/sys/power/state", "freeze")
+	time.Sleep(time.Minute)
+}
+
+// TestKernelOff ends the machine in order.
+func TestKernelOff(t *testing.T) {
+	vm(t)
+	if err := syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Minute)
+}
+
+// TestKernelLeft leaves a mount behind, which is no failure, but another VM
+// must take over.
+func TestKernelLeft(t *testing.T) {
+	vm(t)
+	if err := syscall.Mount("left", "/mnt", "tmpfs", 0, ""); err != nil {
+		if err := os.Mkdir("/mnt", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mount("left", "/mnt", "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestKernelMemory takes all there is.
+func TestKernelMemory(t *testing.T) {
+	vm(t)
+	var all [][]byte
+	for {
+		all = append(all, bytes.Repeat([]byte("x"), 1<<20))
+	}
+}
