@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/kernels/local"
 	"github.com/nlrig/nlrig/vmtest/nlcase"
 	"github.com/nlrig/nlrig/vmtest/wire"
@@ -245,8 +246,12 @@ func (s *server) module(name string) error {
 			if m.Err != "" {
 				return errors.New(m.Err)
 			}
-			if len(m.Data) > 0 {
-				err := unix.InitModule(m.Data, "")
+			data := m.Data
+			if len(data) == 0 {
+				data, _ = os.ReadFile(layout.Shelved(m.Name)) // what is not there either is built in
+			}
+			if len(data) > 0 {
+				err := unix.InitModule(data, "")
 				if err != nil && err != unix.EEXIST {
 					return fmt.Errorf("load %s: %w", m.Name, err)
 				}

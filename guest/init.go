@@ -5,6 +5,7 @@ package guest
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -48,6 +49,8 @@ func Init() error {
 		s.system.equip() // it is for programs, and so is its image
 	}
 	// From here on the kernel has its modprobe.
+	// Where there is such a helper, each link would have the kernel start it.
+	_ = os.WriteFile("/sys/kernel/uevent_helper", []byte("\n"), 0)
 	if err := s.answerModprobe(); err != nil {
 		return fmt.Errorf("modprobe socket: %w", err)
 	}
@@ -67,11 +70,11 @@ func Init() error {
 		s.readLog(allRecords)
 	}
 	// The host sees the port open, and takes the VM to be ready for its image.
-	fd, err := openPort()
+	rw, err := openPort()
 	if err != nil {
 		return err
 	}
-	s.conn = wire.NewConn(wire.Guest, port(fd))
+	s.conn = wire.NewConn(wire.Guest, rw)
 	hello.Started, hello.Loaded, hello.Ready = started, loaded, monotonic()
 	return s.serve(hello)
 }
@@ -215,40 +218,22 @@ var drivers = []struct{ dir, option string }{
 
 // openPort waits for the port: its node appears some time after the driver
 // is loaded, and answers ENXIO until the host's side is known to be there.
-func openPort() (int, error) {
-	if tty := os.Getenv(layout.Port); tty != "" {
-		return openTTY(tty)
+func openPort() (io.ReadWriter, error) {
+	if name := os.Getenv(layout.Port); name != "" {
+		return openTTYs(name, os.Getenv(layout.Acks))
 	}
 	for deadline := time.Now().Add(portTimeout); ; time.Sleep(time.Millisecond) {
 		fd, err := unix.Open(portPath, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err == nil {
-			return fd, nil
+			return port(fd), nil
 		}
 		for _, d := range drivers {
 			if _, err := os.Stat(d.dir); err != nil {
-				return -1, fmt.Errorf("no virtio-serial port: the kernel has no driver for it: it needs %s, built in or as a module that nlrig is given", d.option)
+				return nil, fmt.Errorf("no virtio-serial port: the kernel has no driver for it: it needs %s, built in or as a module that nlrig is given", d.option)
 			}
 		}
 		if time.Now().After(deadline) {
-			return -1, fmt.Errorf("no virtio-serial port within %v: open %s: %w", portTimeout, portPath, err)
+			return nil, fmt.Errorf("no virtio-serial port within %v: open %s: %w", portTimeout, portPath, err)
 		}
 	}
-}
-
-// openTTY opens a terminal for bytes of any value: they are neither changed nor
-// echoed, and none is a signal or the other end's leave to write.
-func openTTY(path string) (int, error) {
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1, fmt.Errorf("no port: open %s: %w", path, err)
-	}
-	raw := unix.Termios{Cflag: unix.CS8 | unix.CREAD | unix.CLOCAL | unix.B38400}
-	raw.Cc[unix.VMIN] = 1
-	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &raw); err != nil {
-		return -1, fmt.Errorf("no port: %s in raw mode: %w", path, err)
-	}
-	if _, err := port(fd).Write([]byte{layout.Opened}); err != nil {
-		return -1, fmt.Errorf("no port: write to %s: %w", path, err)
-	}
-	return fd, nil
 }

@@ -181,23 +181,25 @@ func (r *Rig) image(ctx context.Context, k *kernels.Kernel, extra ...cpio.Record
 	if err != nil {
 		return img, "", err
 	}
-	var mods []initramfs.Module
-	if k.UML == "" { // whose port is built in
-		if mods, err = transportOf(k); err != nil {
-			return img, "", err
-		}
+	first := transport
+	if k.UML != "" {
+		first = umlFirst
+	}
+	mods, err := modulesOf(k, first)
+	if err != nil {
+		return img, "", err
 	}
 	img, err = initramfs.Build(filepath.Join(r.Dir, "initramfs"), agent, mods, extra...)
 	return img, initramfs.Sum(agent), err
 }
 
-// transportOf returns the modules that k's port needs, in load order. A
-// module that k does not have is left out: it may be built in, and if it is
-// not, the agent says what it misses.
-func transportOf(k *kernels.Kernel) ([]initramfs.Module, error) {
+// modulesOf returns the modules of such names, and those that they need, in load
+// order. A module that k does not have is left out: it may be built in, and if
+// it is not, who needs it says what is missing.
+func modulesOf(k *kernels.Kernel, names []string) ([]initramfs.Module, error) {
 	var all []initramfs.Module
 	seen := map[string]bool{}
-	for _, name := range transport {
+	for _, name := range names {
 		mods, err := load(k, name)
 		if err != nil && !errors.Is(err, kernels.ErrNoModule) {
 			return nil, err

@@ -6,16 +6,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/u-root/u-root/pkg/cpio"
 
+	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/host/uml"
 	"github.com/nlrig/nlrig/initramfs"
 	"github.com/nlrig/nlrig/kernels"
 	"github.com/nlrig/nlrig/kernels/child"
 )
+
+// umlFirst are loaded before all else: what kernels for VMs have built in.
+var umlFirst = []string{"ipv6"}
+
+// umlShelf are in the initramfs, because they are asked for often, and the port
+// of User Mode Linux takes a byte at a time.
+var umlShelf = []string{"bridge", "veth", "dummy", "8021q", "macvlan", "vxlan", "vrf", "netlink_diag"}
 
 // Target is v in a VM: QEMU's, or its own where it is User Mode Linux.
 func (r *Rig) Target(v kernels.Version) Target {
@@ -30,6 +39,7 @@ func (r *Rig) Target(v kernels.Version) Target {
 func (r *Rig) umlTarget(v kernels.Version, attach func(*uml.Config), extra ...cpio.Record) Target {
 	var kernel *kernels.Kernel
 	var sum string
+	there := map[string]bool{} // on the shelf
 	conf := uml.Config{Memory: r.QEMU.Memory, Append: r.QEMU.Append}
 	t := Target{Name: v.String(), vm: true, entropy: r.Entropy}
 	t.agent = func() string { return sum }
@@ -42,7 +52,16 @@ func (r *Rig) umlTarget(v kernels.Version, attach func(*uml.Config), extra ...cp
 		if err != nil {
 			return err
 		}
-		img, agent, err := r.image(ctx, k, extra...)
+		shelf, err := modulesOf(k, umlShelf)
+		if err != nil {
+			return err
+		}
+		files := append(slices.Clone(extra), cpio.Directory(layout.Shelf[1:], 0o755))
+		for _, m := range shelf {
+			there[m.Name] = true
+			files = append(files, cpio.StaticRecord(m.Data, cpio.Info{Name: layout.Shelved(m.Name)[1:], Mode: cpio.S_IFREG | 0o644}))
+		}
+		img, agent, err := r.image(ctx, k, files...)
 		kernel, sum, conf.Kernel, conf.Libs, conf.Initrd = k, agent, k.UML, k.Libs, img.Path
 		return err
 	}
@@ -58,7 +77,15 @@ func (r *Rig) umlTarget(v kernels.Version, attach func(*uml.Config), extra ...cp
 		}
 		return vm, false, nil
 	}
-	t.modules = func(name string) ([]initramfs.Module, error) { return load(kernel, name) }
+	t.modules = func(name string) ([]initramfs.Module, error) {
+		mods, err := load(kernel, name)
+		for i := range mods {
+			if there[mods[i].Name] {
+				mods[i].Data = nil
+			}
+		}
+		return mods, err
+	}
 	t.config = func(option string) (string, bool) { return kernel.ConfigValue(option) }
 	return t
 }

@@ -319,8 +319,8 @@ func (k *Kernel) Modules(name string) ([]Module, error) {
 
 // ReadModule is the module as init_module(2) wants it: read from the cache,
 // checked against the hash that was taken when it was unpacked, decompressed,
-// without its signature: to verify that costs an emulated processor a tenth to
-// a third of a second a module.
+// without its signature, since to verify that costs an emulated processor a tenth
+// to a third of a second a module, and without debug information.
 // If it is damaged the kernel is fetched again.
 func (k *Kernel) ReadModule(m Module) ([]byte, error) {
 	b, err := m.read()
@@ -332,7 +332,7 @@ func (k *Kernel) ReadModule(m Module) ([]byte, error) {
 	}
 	if err == nil {
 		b, err = expand(b)
-		b = unsigned(b)
+		b = withoutDebug(unsigned(b))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("kernel %s: module %s: %w", k.Version, m.Name, err)

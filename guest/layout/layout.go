@@ -6,6 +6,8 @@ const (
 	// ModulesDir holds the modules of the transport. Their names sort in
 	// load order.
 	ModulesDir = "/modules"
+	// Shelf holds modules that the host need not send: it names them.
+	Shelf = "/shelf"
 	// AgentSum is a file with the SHA-256 of the agent, in hex.
 	AgentSum = "/agent.sha256"
 	// Shell is there only in the initramfs of nlrig shell, with the other
@@ -17,9 +19,10 @@ const (
 	// Port is another such word: the terminal that is the port, where there is
 	// no virtio-serial.
 	Port = "nlrig_port"
-	// Opened is the byte that such a terminal begins with: what was written to
-	// it before it was open, its driver does not notice.
-	Opened = '\n'
+	// Acks is a second one, where a byte says that the port is open, and each
+	// byte after it that Chunk more bytes have been read from it.
+	Acks  = "nlrig_acks"
+	Chunk = 1024
 	// Path is where a shell finds commands: modprobe is the agent.
 	Path = "/bin:/sbin"
 	// Share is a word of the kernel's command line, and with it of init's
@@ -29,3 +32,6 @@ const (
 	// ShareSize is its size.
 	ShareSize = 64 << 20
 )
+
+// Shelved is the file of a module there.
+func Shelved(module string) string { return Shelf + "/" + module + ".ko" }

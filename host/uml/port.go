@@ -3,56 +3,83 @@
 package uml
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nlrig/nlrig/guest/layout"
 )
 
-// port is the host's end of a terminal. The terminal's driver is told of what
-// arrives and does not look at what has, so nothing is written until the guest
-// says that it is open.
+// port is the host's end of a terminal. Its driver is told of what arrives and
+// does not look at what has, so nothing is written until the guest says that it
+// is open. And it hears of nothing more once the terminal's buffer was full
+// (arch/um/drivers/line.c line_throttle), so no more is written than fits: by
+// each byte on a second terminal the guest says that it has read layout.Chunk.
 type port struct {
-	file *os.File
+	file, acks *os.File
+
+	read atomic.Int64  // bytes that the guest has said it read
+	more chan struct{} // holds one; sent to when read has changed
+	gone chan struct{} // closed when the guest will say nothing more
 
 	mu    sync.Mutex // guards the rest
 	open  bool
 	early []byte // what was to be written before
+	sent  int64
 }
 
-// Read begins behind the byte that says so.
-func (p *port) Read(b []byte) (int, error) {
-	if !p.open { // nobody but the one reader sets it
-		var first [1]byte
-		if _, err := p.file.Read(first[:]); err != nil {
-			return 0, err
+// ahead is how much is written that the guest need not have read: less than the
+// 4096 bytes of a terminal's buffer (drivers/tty/n_tty.c), at the last 128 of
+// which it counts as full.
+const ahead = 3 * layout.Chunk
+
+func newPort(file, acks *os.File) *port {
+	p := &port{file: file, acks: acks, more: make(chan struct{}, 1), gone: make(chan struct{})}
+	go p.listen()
+	return p
+}
+
+// listen ends with the VM, or when the port is closed.
+func (p *port) listen() {
+	defer close(p.gone)
+	b := make([]byte, 256)
+	for first := true; ; first = false {
+		n, err := p.acks.Read(b)
+		if err != nil {
+			return
 		}
-		if first[0] != layout.Opened {
-			return 0, fmt.Errorf("the port begins with %#x, want %#x", first[0], layout.Opened)
+		if first {
+			n-- // which says that it is open
+			p.mu.Lock()
+			p.open = true
+			_, err := p.write(p.early) // which fits
+			p.early = nil
+			p.mu.Unlock()
+			if err != nil {
+				return
+			}
 		}
-		if err := p.opened(); err != nil {
-			return 0, err
+		p.read.Add(int64(n) * layout.Chunk)
+		select {
+		case p.more <- struct{}{}:
+		default:
 		}
 	}
-	return p.file.Read(b)
 }
 
-func (p *port) opened() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.open = true
-	_, err := p.write(p.early)
-	p.early = nil
-	return err
-}
+func (p *port) Read(b []byte) (int, error) { return p.file.Read(b) }
 
 // Write fails when the guest does not take b within writeTimeout.
 func (p *port) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.open {
+		if len(p.early)+len(b) > ahead {
+			return 0, errors.New("the port is not open yet")
+		}
 		p.early = append(p.early, b...)
 		return len(b), nil
 	}
@@ -60,11 +87,36 @@ func (p *port) Write(b []byte) (int, error) {
 }
 
 // writeTimeout bounds one frame, a kernel module of some megabytes at most.
-const writeTimeout = 20 * time.Second
+const writeTimeout = 60 * time.Second
 
-func (p *port) write(b []byte) (int, error) {
-	if err := p.file.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
+func (p *port) write(b []byte) (done int, err error) {
+	timeout := time.NewTimer(writeTimeout)
+	defer timeout.Stop()
+	for len(b) > 0 {
+		room := int(ahead - (p.sent - p.read.Load()))
+		if room <= 0 {
+			select {
+			case <-p.more:
+			case <-p.gone:
+				return done, os.ErrClosed
+			case <-timeout.C:
+				return done, fmt.Errorf("the guest read nothing more for too long: %w", os.ErrDeadlineExceeded)
+			}
+			continue
+		}
+		n, err := p.file.Write(b[:min(room, len(b))])
+		p.sent += int64(n)
+		done += n
+		if err != nil {
+			return done, err
+		}
+		b = b[n:]
 	}
-	return p.file.Write(b)
+	return done, nil
+}
+
+func (p *port) close() error {
+	err := errors.Join(p.file.Close(), p.acks.Close())
+	<-p.gone
+	return err
 }

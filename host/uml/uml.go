@@ -55,12 +55,12 @@ type VM struct {
 }
 
 // commandLine is what every kernel is given: a console on its output, the port
-// on descriptor 3, no other terminal, and nowhere to make its directory for
+// on descriptors 3 and 4, no other terminal, and nowhere to make its directory for
 // uml_mconsole(1), which nobody would remove. Panics end it at once; the rest is
 // as in QEMU.
-const commandLine = "con=null con0=fd:0,fd:1 ssl1=fd:3,fd:3 loglevel=6 panic=-1 uml_dir=/proc/self/fd/ umid=nlrig" +
+const commandLine = "con=null con0=fd:0,fd:1 ssl1=fd:3,fd:3 ssl2=fd:4,fd:4 loglevel=6 panic=-1 uml_dir=/proc/self/fd/ umid=nlrig" +
 	" pty.legacy_count=0 cryptomgr.notests random.trust_cpu=on rcupdate.rcu_expedited=1 psi=0 GODEBUG=asyncpreemptoff=1 " +
-	layout.Port + "=/dev/ttyS1"
+	layout.Port + "=/dev/ttyS1 " + layout.Acks + "=/dev/ttyS2"
 
 // first is the first process of the namespace. It is not the kernel, which
 // dies of a signal to itself, and the first process does not die of that. Cores
@@ -77,27 +77,27 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("uml: %w", err)
 	}
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	bytes, err := socketPair("port")
 	if err != nil {
-		return nil, fmt.Errorf("uml: socket pair for the port: %w", err)
+		return nil, fmt.Errorf("uml: %w", err)
 	}
-	theirs := os.NewFile(uintptr(fds[1]), "port")
-	defer theirs.Close()
-	// Ours is for Go's poller, so that Close ends a Read.
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		unix.Close(fds[0])
-		return nil, err
+	defer bytes[1].Close()
+	acks, err := socketPair("port's acknowledgements")
+	if err != nil {
+		bytes[0].Close()
+		return nil, fmt.Errorf("uml: %w", err)
 	}
-	vm := &VM{port: &port{file: os.NewFile(uintptr(fds[0]), "port")}}
+	defer acks[1].Close()
+	vm := &VM{port: newPort(bytes[0], acks[0])}
 	cmd := child.Command(ctx, "/bin/sh", append([]string{"-c", first, "sh"}, c.args()...)...)
 	cmd.Dir = c.Libs
-	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.ExtraFiles = []*os.File{bytes[1], acks[1]}
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "TMP="+dir, "TEMP="+dir)
 	// A pipe of our own: exec would wait for Input's end. And a pipe in any case:
 	// the kernel waits for what can be waited for, which /dev/null cannot.
 	keys, typed, err := os.Pipe()
 	if err != nil {
-		vm.port.file.Close()
+		vm.port.close()
 		return nil, fmt.Errorf("uml: %w", err)
 	}
 	defer keys.Close()
@@ -112,11 +112,23 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	cmd.Stderr = cmd.Stdout
 	cmd.WaitDelay = time.Second
 	if vm.process, err = startApart(cmd); err != nil {
-		vm.port.file.Close()
+		vm.port.close()
 		typed.Close()
 		return nil, fmt.Errorf("uml: %w", err)
 	}
 	return vm, nil
+}
+
+func socketPair(name string) ([2]*os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return [2]*os.File{}, fmt.Errorf("socket pair for the %s: %w", name, err)
+	}
+	// Ours is for Go's poller, so that Close ends a Read.
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return [2]*os.File{}, err
+	}
+	return [2]*os.File{os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)}, nil
 }
 
 // startApart starts a command as the first process of a PID namespace. Who is
@@ -233,7 +245,7 @@ func (vm *VM) Wait(d time.Duration) bool { return vm.process.Within(d) }
 // Close ends the VM if it runs, and waits for all of its processes.
 func (vm *VM) Close() error {
 	vm.process.End()
-	return errors.Join(vm.typed.Close(), vm.port.file.Close())
+	return errors.Join(vm.typed.Close(), vm.port.close())
 }
 
 // Failure says how the program went wrong: what killed it, or that its status
