@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -276,10 +277,26 @@ func (s *session) lost(err error) Outcome {
 		o.Verdict, o.Reason = VMCrash, f
 	case ended && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
 		o.Verdict, o.Reason = VMCrash, "the VM ended with no word from its kernel"
+		if said := turnedOff(o.LastWords); said != "" {
+			o.Verdict, o.Reason = AgentLost, "the kernel was turned off from inside: "+said
+		}
 	default:
 		o.Reason = "lost the agent: " + err.Error()
 	}
 	return o
+}
+
+// turnedOff is what a kernel says last that was told to end by a program
+// (kernel/reboot.c kernel_power_off, drivers/tty/sysrq.c sysrq_handle_reboot).
+func turnedOff(words []string) string {
+	for _, line := range slices.Backward(words) {
+		for _, said := range []string{"reboot: Power", "reboot: Restarting", "reboot: System halted", "sysrq: Resetting"} {
+			if i := strings.Index(line, said); i >= 0 {
+				return line[i:]
+			}
+		}
+	}
+	return ""
 }
 
 // hung asks an agent that still lives for the kernel stacks of its threads,

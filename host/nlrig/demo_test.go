@@ -279,7 +279,7 @@ func (d *demo) lost(t *testing.T, kernel string, all bool) {
 		{test: "TestKernelUnload", words: "(agent-lost|vm-crash|hang|panic|oops): ", status: 1},
 		{test: "TestKernelHang", words: "(hang|lockup): ", only: true, status: 1},
 		{test: "TestKernelSleep", words: "hang: no result within 30s", only: true, status: 1},
-		{test: "TestKernelOff", words: "vm-crash: ", only: true, status: 3},
+		{test: "TestKernelOff", words: "agent-lost: the kernel was turned off from inside: reboot: Power", status: 1},
 	} {
 		if x.only && !all {
 			continue
