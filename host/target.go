@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nlrig/nlrig/host/qemu"
+	"github.com/nlrig/nlrig/host/uml"
 	"github.com/nlrig/nlrig/initramfs"
 	"github.com/nlrig/nlrig/kernels"
 )
@@ -78,6 +80,9 @@ func (r *Rig) ProgramTarget(v kernels.Version, change func(*qemu.Config)) Target
 	conf.Share = true
 	if change != nil {
 		change(&conf)
+	}
+	if v.UML {
+		return r.umlTarget(v, func(c *uml.Config) { c.Memory, c.Append = conf.Memory, conf.Append }, etcFiles...)
 	}
 	return r.qemuTarget(v, conf, nil)
 }
@@ -151,19 +156,22 @@ func (r *Rig) qemuTarget(v kernels.Version, conf qemu.Config, attach func(*qemu.
 	return t
 }
 
-// systemFiles are what programs expect to find.
+// etcFiles are what programs expect to find of any system.
+var etcFiles = []cpio.Record{
+	cpio.Directory("etc", 0o755),
+	cpio.StaticFile("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n", 0o644),
+	cpio.StaticFile("etc/group", "root:x:0:\nnogroup:x:65534:\n", 0o644),
+	cpio.StaticFile("etc/hosts", "127.0.0.1\tlocalhost nlrig\n::1\tlocalhost\n", 0o644),
+	cpio.StaticFile("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n", 0o644),
+}
+
+// systemFiles are those and the kernel's configuration.
 func systemFiles(k *kernels.Kernel) []cpio.Record {
-	files := []cpio.Record{
-		cpio.Directory("etc", 0o755),
-		cpio.StaticFile("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n", 0o644),
-		cpio.StaticFile("etc/group", "root:x:0:\nnogroup:x:65534:\n", 0o644),
-		cpio.StaticFile("etc/hosts", "127.0.0.1\tlocalhost nlrig\n::1\tlocalhost\n", 0o644),
-		cpio.StaticFile("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n", 0o644),
+	text, err := os.ReadFile(k.Config)
+	if err != nil || k.Version.Release == "" {
+		return etcFiles // none came with it
 	}
-	if text, err := os.ReadFile(k.Config); err == nil && k.Version.Release != "" {
-		files = append(files, cpio.Directory("boot", 0o755), cpio.StaticFile("boot/config-"+k.Version.Release, string(text), 0o644))
-	}
-	return files
+	return append(slices.Clip(etcFiles), cpio.Directory("boot", 0o755), cpio.StaticFile("boot/config-"+k.Version.Release, string(text), 0o644))
 }
 
 // Image is the initramfs of a kernel that is here.

@@ -67,7 +67,7 @@ const (
 	vmSilence = 30 * time.Second
 	// piece is how much of a file is sent over the port at once, and smallFile
 	// what is sent so where there is a better way.
-	piece     = 1 << 20
+	piece     = 64 << 10
 	smallFile = 16 << 10
 )
 
