@@ -295,7 +295,7 @@ func (d *demo) lost(t *testing.T, kernel string, all bool) {
 
 // left is for what a test leaves in a VM that is kept for the next.
 func (d *demo) left(t *testing.T, kernel string) {
-	r := d.run(t, nil, d.nlrig, "test", "-k", kernel, "-run=TestBadLeakQuiet|TestKernelLeft", ".")
+	r := d.run(t, nil, d.nlrig, "test", "-k", kernel, "-run=TestBadLeakQuiet|TestKernelLeft", "-v", ".")
 	assert.Equal(t, "exit status 0", r.exit, r.out)
 	assert.Contains(t, r.out, "left behind: process (demo.test)\n")
 	assert.Contains(t, r.out, "left behind: +1 mounts\n")
