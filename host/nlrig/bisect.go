@@ -213,7 +213,7 @@ func (b *bisection) run(ctx context.Context) error {
 	}
 	defer log.Close()
 	if log.Resumed > 0 {
-		show.say("resuming: %d tries are in %s; -restart begins anew", log.Resumed, b.logFile)
+		show.say("resuming from %s, which has %d of the tries; -restart begins anew", b.logFile, log.Resumed)
 	}
 	fetch := newFetcher(ctx, b.rig.Catalogue, b.row, show)
 	defer fetch.close()
@@ -225,7 +225,7 @@ func (b *bisection) run(ctx context.Context) error {
 	result, err := s.Run(ctx)
 	show.clear()
 	if err != nil {
-		return fmt.Errorf("%w\n%d tries are kept in %s: the same command goes on from there", err, log.Resumed+result.Played, b.logFile)
+		return fmt.Errorf("%w\nwhat was tried so far is in %s: the same command goes on from there", err, b.logFile)
 	}
 	r := &search.Report{Version: search.Version, Question: b.title(), GoodEnd: b.good, BadEnd: b.bad, Result: result}
 	b.complete(ctx, r)

@@ -51,8 +51,8 @@ func (b *bisection) ends(ctx context.Context) error {
 			return misuse("%s is %d kernels, want one", *spec, len(some))
 		}
 		e := end(some[0])
-		if e.name != "" && (e.number() == "" || b.c == nil) {
-			return misuse("%s has no place in a row of kernels: want a version, such as 6.12, or emulated@6.12 for a case", e)
+		if e.name != "" && (e.number() == "" || b.pkg != "") {
+			return misuse("%s has no place in this row of kernels: want a version, such as 6.12", e)
 		}
 		*spec = e.String()
 		two = append(two, e)
