@@ -7,6 +7,7 @@
 # make soak       2,000 warm starts in a row and 50 at once
 # make golden     records what six real kernels do, for the tests of the emulated one
 # make fuzz       every fuzz target for FUZZTIME
+# make bisect-versions   finds changes between the kernels of the cache, beside their matrix
 # make bisect     finds two changes in a made-up history of a real kernel, by building it
 # make check      formatting and vet, for every OS that a package is for
 #
@@ -22,7 +23,7 @@ CASES     ?=
 AGENT_ENV   = CGO_ENABLED=0 GOOS=linux GOARCH=amd64 GOAMD64=v1 GOFLAGS= GOEXPERIMENT=
 AGENT_FLAGS = -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-.PHONY: all run test test-html setup-test bench demo soak golden fuzz bisect check setup setup-build clean
+.PHONY: all run test test-html setup-test bench demo soak golden fuzz bisect check setup setup-build clean bisect-versions
 
 all: bin/nlrig
 
@@ -72,6 +73,9 @@ fuzz:
 
 # A history of COMMITS commits, 8 or 32, on Debian's source of 6.1, in HISTORY.
 HISTORY ?= bin/history-$(COMMITS)
+bisect-versions: setup
+	NLRIG_BISECT=$${XDG_CACHE_HOME:-$$HOME/.cache}/nlrig $(GO) test -run BisectMatrix -count 1 -v -timeout 30m ./host/nlrig
+
 bisect: setup setup-build bin/nlrig $(HISTORY)
 	@for case in rtnetlink/no-caps link/no-kind; do \
 		bin/nlrig bisect -git $(HISTORY) -good first -bad last $$case | tee bin/bisect.txt || exit 1; \

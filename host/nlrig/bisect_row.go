@@ -29,8 +29,10 @@ func (e end) String() string {
 // number is the kernel's own version, which gives it its place.
 func (e end) number() string {
 	if e.name != "" {
-		n, _ := report.Emulated(e.name)
-		return n
+		if n, ok := report.Emulated(e.name); ok {
+			return n
+		}
+		return ""
 	}
 	return e.version.Version
 }
@@ -127,7 +129,9 @@ type fetcher struct {
 
 type fetching struct {
 	done chan struct{}
-	err  error // once done is closed
+	// What follows is known once done is closed.
+	kernel *kernels.Kernel // nil for an emulated one
+	err    error
 }
 
 // fetchAhead is how many kernels are fetched ahead of need, and fetchSlots how
@@ -163,7 +167,7 @@ func (f *fetcher) start(i int) *fetching {
 		defer close(j.done)
 		f.slots <- struct{}{}
 		defer func() { <-f.slots }()
-		_, j.err = f.catalogue.Get(f.ctx, e.version, func(p kernels.Progress) { f.show.status(e.String(), host.Fetching(p)) })
+		j.kernel, j.err = f.catalogue.Get(f.ctx, e.version, func(p kernels.Progress) { f.show.status(e.String(), host.Fetching(p)) })
 	})
 	return j
 }
@@ -230,12 +234,15 @@ func (s *steps) status(kernel, text string) {
 
 // step is search.Search's Progress.
 func (s *steps) step(x search.Step) {
-	left := "the last one"
+	left := "the last"
 	if x.Left > 0 {
-		left = fmt.Sprintf("%d after it at most", x.Left)
+		left = fmt.Sprintf("%d left at most", x.Left)
+	}
+	if x.Between[0] != "" {
+		left += fmt.Sprintf(", between %s and %s", x.Between[0], x.Between[1])
 	}
 	if !x.Tried {
-		s.status(x.Name, "trying, "+left)
+		s.status(x.Name, "trying; "+left)
 		return
 	}
 	what := string(x.State)
@@ -250,5 +257,5 @@ func (s *steps) step(x search.Step) {
 	if x.Again {
 		what += ", from the log"
 	}
-	s.say("%s: %s; %d left at most", x.Name, what, x.Left)
+	s.say("%s: %s; %s", x.Name, what, left)
 }

@@ -99,6 +99,14 @@ func (o *caseOracle) Try(ctx context.Context, i, n int) (s search.Seen, err erro
 	if skip, err := o.get(ctx, i); err != nil || skip != "" {
 		return search.Seen{Skip: skip}, err
 	}
+	if k := o.start(i).kernel; k != nil {
+		// A kernel without the modules that are asked for need not boot.
+		for _, m := range o.b.c.Modules() {
+			if _, err := k.Modules(m); errors.Is(err, kernels.ErrNoModule) {
+				return search.Seen{Skip: fmt.Sprintf("requires module %s: %v", m, err)}, nil
+			}
+		}
+	}
 	ts, err := o.wake(i)
 	if err != nil {
 		return s, err

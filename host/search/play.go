@@ -1,6 +1,7 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -295,6 +296,11 @@ func (s *Search) tell(i int, tried bool) {
 	if !tried && p.state == Untried && p.used == 0 && left > 0 {
 		left--
 	}
-	s.Progress(Step{Point: s.Points[i], Left: left, Tried: tried, State: p.state, Tally: p.tally, Skip: p.seen.Skip,
+	var between [2]string
+	if gaps := s.gaps(); len(gaps) > 0 {
+		nearest := slices.MinFunc(gaps, func(a, b gap) int { return cmp.Compare(a.hi-a.lo, b.hi-b.lo) })
+		between = [2]string{s.Points[nearest.lo].Name, s.Points[nearest.hi].Name}
+	}
+	s.Progress(Step{Point: s.Points[i], Left: left, Between: between, Tried: tried, State: p.state, Tally: p.tally, Skip: p.seen.Skip,
 		Again: p.used == len(s.Log.past(s.Points[i].Name)) && s.result.Played == 0})
 }

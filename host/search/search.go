@@ -102,12 +102,15 @@ type Search struct {
 // Step is one point's turn.
 type Step struct {
 	Point
-	Left  int  // tries that remain after this one, at most, if none is skipped
-	Tried bool // it is over, and what follows is known
-	State State
-	Tally Tally
-	Skip  string
-	Again bool // all of it is from the log
+	Left int // tries that remain after this one, at most, if none is skipped
+	// Between are the two kernels that differ and are the nearest to each other
+	// so far, "" for none.
+	Between [2]string
+	Tried   bool // it is over, and what follows is known
+	State   State
+	Tally   Tally
+	Skip    string
+	Again   bool // all of it is from the log
 }
 
 // State is what a point turned out to be.
