@@ -57,7 +57,7 @@ func (r *Rig) Agent(ctx context.Context) ([]byte, error) {
 }
 
 func (r *Rig) checkQEMU(ctx context.Context) error {
-	r.check.Do(func() { r.version, r.checkErr = qemu.Check(ctx, r.QEMU.Binary) })
+	r.check.Do(func() { r.version, r.checkErr = qemu.Checked(ctx, r.QEMU.Binary, r.Dir) })
 	return r.checkErr
 }
 

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -71,11 +72,19 @@ func Pack(agent []byte, modules []Module, extra ...cpio.Record) ([]byte, error) 
 	return archive(append(records, extra...))
 }
 
+// recordHead is more than what the archive has of a record beside its content.
+const recordHead = 512
+
 func rel(abs string) string { return abs[1:] }
 
 func archive(records []cpio.Record) ([]byte, error) {
 	cpio.MakeAllReproducible(records)
+	size := 0
+	for _, r := range records {
+		size += int(r.FileSize) + recordHead
+	}
 	var b bytes.Buffer
+	b.Grow(size)
 	w := cpio.Newc.Writer(&b)
 	if err := cpio.WriteRecords(w, records); err != nil {
 		return nil, err
@@ -97,7 +106,7 @@ func Sum(b []byte) string {
 func Store(dir string, archive []byte) (Image, error) {
 	img := Image{Size: int64(len(archive)), Sum: Sum(archive)}
 	img.Path = filepath.Join(dir, img.Sum+".cpio")
-	if old, err := os.ReadFile(img.Path); err == nil && Sum(old) == img.Sum {
+	if holds(img.Path, archive) {
 		now := time.Now()
 		_ = os.Chtimes(img.Path, now, now) // only makes it the last to go
 		return img, nil
@@ -116,6 +125,26 @@ func Store(dir string, archive []byte) (Image, error) {
 	}
 	prune(dir, "*.cpio*", keep)
 	return img, nil
+}
+
+// holds says whether the file at path has this content.
+func holds(path string, content []byte) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	piece := make([]byte, 64<<10)
+	for {
+		n, err := io.ReadFull(f, piece)
+		if n > len(content) || !bytes.Equal(piece[:n], content[:n]) {
+			return false
+		}
+		content = content[n:]
+		if err != nil {
+			return len(content) == 0 && (err == io.EOF || err == io.ErrUnexpectedEOF)
+		}
+	}
 }
 
 // prune removes the files used longest ago, and keeps n. What it cannot remove

@@ -9,8 +9,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+
+	"github.com/nlrig/nlrig/kernels/cachedir"
 )
 
 // The cache directory holds
@@ -54,6 +58,7 @@ const (
 	nameConfigGz = "config.gz"
 	nameUML      = "linux" // an executable
 	nameModules  = "modules.json"
+	nameChecked  = "checked" // of check, not in the manifest
 	dirModules   = "modules"
 
 	nameChangelog = "changelog.gz"
@@ -99,6 +104,17 @@ func readManifest(dir string) (manifest, error) {
 
 func damaged(name, got, want string) error {
 	return fmt.Errorf("%s damaged in the cache (sha256 %.12s, want %.12s)", name, got, want)
+}
+
+// check verifies the files of the manifest, unless they are those that were
+// whole before.
+func (m manifest) check(dir string) error {
+	files := []string{filepath.Join(dir, nameManifest)}
+	for _, name := range slices.Sorted(maps.Keys(m.Files)) {
+		files = append(files, filepath.Join(dir, name))
+	}
+	_, err := cachedir.Memo(filepath.Join(dir, nameChecked), "", files, func() (string, error) { return "", m.verify(dir) })
+	return err
 }
 
 // verify hashes every file of the manifest.

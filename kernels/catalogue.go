@@ -218,7 +218,7 @@ func (c *Catalogue) open(v Version) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.verify(dir); err != nil {
+	if err := m.check(dir); err != nil {
 		return nil, err
 	}
 	if v.local() {

@@ -52,6 +52,9 @@ const (
 	nameImage  = "image.json"
 	nameMemory = "memory"
 	nameState  = "state"
+
+	// nameChecked says that memory and state were found whole.
+	nameChecked = "checked"
 )
 
 // Identity is all that an image depends on.
@@ -146,7 +149,8 @@ func (s *Images) Open(name string, id Identity) (*Image, error) {
 		i.memory.Close()
 		return nil, gone(err)
 	}
-	if err := i.verify(h); err != nil {
+	files := []string{filepath.Join(dir, nameMemory), filepath.Join(dir, nameState)}
+	if _, err := cachedir.Memo(filepath.Join(dir, nameChecked), string(sum), files, func() (string, error) { return "", i.verify(h) }); err != nil {
 		i.Close()
 		return nil, err
 	}
