@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,7 +30,9 @@ type Program struct {
 	Args []string // after the name
 	Dir  string   // working directory; empty for this process's
 	Env  []string // KEY=VALUE, all of it
-	// Files and directories are taken along under their own paths.
+	// Files and directories are taken along under their own paths, executables
+	// with their shared libraries. A name that is no file in Dir is a program's,
+	// which PATH has here.
 	Files []string
 	// Stdin is the program's; nil for none.
 	Stdin io.Reader
@@ -106,10 +109,16 @@ func (p *Program) pack() (*cargo, error) {
 		return nil, err
 	}
 	for _, f := range p.Files {
+		path := f
 		if !filepath.IsAbs(f) {
-			f = filepath.Join(p.Dir, f)
+			path = filepath.Join(p.Dir, f)
 		}
-		if err := c.addTree(filepath.Clean(f)); err != nil {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && !strings.Contains(f, "/") {
+			if path, err = exec.LookPath(f); err != nil {
+				return nil, fmt.Errorf("%s is neither a file in %s nor a program in PATH", f, p.Dir)
+			}
+		}
+		if err := c.addInstalled(filepath.Clean(path)); err != nil {
 			return nil, err
 		}
 	}
@@ -200,6 +209,24 @@ func (c *cargo) addTree(root string) error {
 		}
 		return c.add(path, path == root)
 	})
+}
+
+// addInstalled takes a file or a directory along, and the shared libraries of
+// what is an executable.
+func (c *cargo) addInstalled(path string) error {
+	if err := c.addTree(path); err != nil {
+		return err
+	}
+	libs, err := ldd.List(path)
+	if err != nil {
+		return nil // a directory, or what is for another machine
+	}
+	for _, l := range libs {
+		if err := c.add(l, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addPackage takes along what the tests of a Go package may open: its own files,
@@ -379,17 +406,8 @@ func (vm *VM) Install(ctx context.Context, paths ...string) error {
 		if err != nil {
 			return err
 		}
-		if err := c.addTree(path); err != nil {
+		if err := c.addInstalled(path); err != nil {
 			return err
-		}
-		libs, err := ldd.List(path)
-		if err != nil {
-			continue // a directory, or what is for another machine
-		}
-		for _, l := range libs {
-			if err := c.add(l, true); err != nil {
-				return err
-			}
 		}
 	}
 	if c.size > MaxCargo {

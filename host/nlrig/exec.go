@@ -47,7 +47,7 @@ func (o *programOptions) flags(name, synopsis string) *flag.FlagSet {
 	f.StringVar(&o.gdb, "gdb", "", "have the VM wait for gdb at `ADDRESS`, such as tcp::1234, before its first instruction; nothing then takes too long")
 	f.BoolVar(&o.shell, "shell", false, "when a program did not end well, have a shell in its VM on this terminal")
 	f.Var(&o.env, "env", "pass on a variable of the environment, by `NAME`, or set one, NAME=VALUE; may be given several times")
-	f.Var(&o.files, "file", "take a `file or directory` along, under its own path; may be given several times")
+	f.Var(&o.files, "file", "take a `file or directory` along, under its own path, or a program of PATH by its name (ip), with its libraries; may be given several times")
 	f.StringVar(&o.consoles, "console", "", "`directory` for the consoles' logs (default console in the cache)")
 	return f
 }
