@@ -135,6 +135,9 @@ func TestDemo(t *testing.T) {
 	kernels, all := demoKernels()
 	for _, k := range kernels {
 		t.Run("kernel="+k, func(t *testing.T) {
+			// What nlrig says of an image that it makes anew is no difference.
+			r := d.run(t, nil, d.nlrig, "exec", "-k", k, d.test, "-test.run=TestPass")
+			require.Equal(t, "exit status 0", r.exit, r.out)
 			t.Run("events", func(t *testing.T) { d.events(t, k) })
 			t.Run("ends", func(t *testing.T) { d.ends(t, k, all) })
 			t.Run("lost", func(t *testing.T) { d.lost(t, k, all) })
