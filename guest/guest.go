@@ -109,7 +109,7 @@ func (s *server) serve(hello *wire.Hello) error {
 			err = s.conn.Send(&wire.Stacks{Text: s.stacks()})
 		case *wire.Equip:
 			// The kernel may want modules, which this loop takes.
-			go func() { _ = s.done(m.ID, nil, s.equip(m)) }()
+			go func() { _ = s.done(m.ID, nil, s.equip()) }()
 		case *wire.Put:
 			if last, failed := s.put(m); last {
 				err = s.done(m.ID, nil, failed)

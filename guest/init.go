@@ -46,7 +46,9 @@ func Init() error {
 	s.kernel.AllowFaults = true
 	s.kernel.LoadModule = s.module
 	if os.Getenv(layout.Share) != "" {
-		s.system.equip() // it is for programs, and so is its image
+		if err := s.system.equip(vm); err != nil { // it is for programs, and so is its image
+			return fmt.Errorf("lo: %w", err)
+		}
 	}
 	// From here on the kernel has its modprobe.
 	// Where there is such a helper, each link would have the kernel start it.

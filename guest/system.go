@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/vmtest/wire"
 )
 
@@ -38,18 +39,15 @@ var mounts = []struct{ fstype, dir, data string }{
 const maxFiles = 1 << 20
 
 // equip makes the guest a system that programs expect.
-func (s *server) equip(m *wire.Equip) error {
-	if !s.system.equipped {
-		s.system.equip()
+func (s *server) equip() error {
+	if s.system.equipped {
+		return nil
 	}
-	if m.Loopback {
-		return s.vm.loopbackUp()
-	}
-	return nil
+	return s.system.equip(s.vm)
 }
 
 // equip takes the kernel a while, for some of it has it look for modules.
-func (s *system) equip() {
+func (s *system) equip(v *vm) error {
 	for _, dir := range []string{"/dev/pts", "/dev/shm", "/dev/net", "/run", "/var/run", "/root"} {
 		_ = os.MkdirAll(dir, 0o755) // if it is missing, so is what goes there
 	}
@@ -70,6 +68,10 @@ func (s *system) equip() {
 	_ = unix.Prlimit(1, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: maxFiles}, nil)
 	s.mounts = countMounts()
 	s.equipped = true
+	if os.Getenv(layout.NoLoopback) != "" {
+		return nil
+	}
+	return v.loopbackUp()
 }
 
 func countMounts() int {

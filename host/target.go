@@ -20,6 +20,7 @@ import (
 	"github.com/u-root/u-root/pkg/cpio"
 	"golang.org/x/sys/unix"
 
+	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/host/qemu"
 	"github.com/nlrig/nlrig/host/uml"
 	"github.com/nlrig/nlrig/initramfs"
@@ -72,6 +73,9 @@ func Fetching(p kernels.Progress) string {
 // transport is what the port needs, in no order: a kernel that has it built in
 // names nothing to load.
 var transport = []string{"virtio_pci", "virtio_console"}
+
+// NoLoopback are words for the kernel's command line that leave lo down.
+const NoLoopback = " " + layout.NoLoopback + "=1"
 
 // ProgramTarget is v in QEMU, for OpenVM. change completes the configuration of
 // its VMs; nil for nothing.

@@ -44,8 +44,6 @@ type VM struct {
 
 // VMOptions is how a VM is to be. The zero value works.
 type VMOptions struct {
-	// NoLoopback leaves lo down, as the kernel has it.
-	NoLoopback bool
 	// Modules are loaded at first.
 	Modules []string
 	// Console is a directory where the console's log is kept; empty for
@@ -107,7 +105,10 @@ func (r *Rig) OpenVM(ctx context.Context, t *Target, o VMOptions) (*VM, error) {
 		vm.shared = m.Shared()
 	}
 	go vm.read(quiet)
-	err := vm.request(ctx, func(id uint32) wire.Message { return &wire.Equip{ID: id, Loopback: !o.NoLoopback} })
+	var err error
+	if vm.shared == nil { // else it has been, in its image
+		err = vm.request(ctx, func(id uint32) wire.Message { return &wire.Equip{ID: id} })
+	}
 	for _, name := range o.Modules {
 		if err == nil {
 			err = vm.Modprobe(ctx, name)

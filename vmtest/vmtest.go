@@ -150,7 +150,7 @@ func Modules(names ...string) Option {
 }
 
 // NoLoopback leaves lo down.
-func NoLoopback() Option { return func(o *options) { o.vm.NoLoopback = true } }
+func NoLoopback() Option { return Append(host.NoLoopback) }
 
 // VM is a running kernel. It ends with its test.
 type VM struct {

@@ -29,6 +29,8 @@ const (
 	// environment: where, in bytes, the memory begins that the host has, too.
 	// Only a VM for programs has it.
 	Share = "nlrig_share"
+	// NoLoopback is such a word, too: lo stays down.
+	NoLoopback = "nlrig_no_lo"
 	// ShareSize is its size.
 	ShareSize = 64 << 20
 )

@@ -81,12 +81,14 @@ func (o *programOptions) fleet(ctx context.Context) (*host.Fleet, []choice, erro
 	f := &host.Fleet{
 		Rig: rig,
 		Options: host.VMOptions{
-			NoLoopback: o.lo == "down",
-			Modules:    strings.FieldsFunc(o.modules, func(r rune) bool { return r == ',' }),
-			Console:    o.consoles,
-			Says:       says,
+			Modules: strings.FieldsFunc(o.modules, func(r rune) bool { return r == ',' }),
+			Console: o.consoles,
+			Says:    says,
 		},
 		Change: func(c *qemu.Config) { c.CPUs, c.Append, c.GDB = o.cpus, o.append, o.gdb },
+	}
+	if o.lo == "down" {
+		o.append += host.NoLoopback
 	}
 	if o.gdb != "" {
 		if len(all) != 1 {

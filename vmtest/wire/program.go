@@ -44,11 +44,8 @@ type Content struct {
 }
 
 // Equip makes the guest fit for programs that expect a whole system: file
-// systems, device nodes, limits. Loopback brings lo up. Done answers.
-type Equip struct {
-	ID       uint32
-	Loopback bool
-}
+// systems, device nodes, limits, lo up. Done answers.
+type Equip struct{ ID uint32 }
 
 // Put writes a file with its directories, or a part of it with More to follow.
 // Mode is st_mode of stat(2): of a symbolic link Data is the target, a directory
@@ -174,15 +171,8 @@ func (m *Content) decode(d *decoder) {
 	m.Err = d.str()
 }
 
-func (m *Equip) encode(e *encoder) {
-	e.uint(m.ID)
-	e.bool(m.Loopback)
-}
-
-func (m *Equip) decode(d *decoder) {
-	m.ID = d.uint()
-	m.Loopback = d.atMost(1) == 1
-}
+func (m *Equip) encode(e *encoder) { e.uint(m.ID) }
+func (m *Equip) decode(d *decoder) { m.ID = d.uint() }
 
 func (m *Put) encode(e *encoder) {
 	e.uint(m.ID)

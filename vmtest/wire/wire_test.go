@@ -31,7 +31,7 @@ var all = []Message{
 	&Input{3, []byte("ls\n")},
 	&Done{7, "no space left on device", []string{"process (sleep)"}},
 	&Content{8, "covmeta.1", 0o100644, []byte("x"), true, false, ""},
-	&Equip{1, true},
+	&Equip{1},
 	&Put{2, "/t/x.test", 0o100755, []byte("ELF"), 7, true},
 	&Fetch{9, "/t/cover.out"},
 	&Signal{3, 3},
