@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -267,6 +268,9 @@ func (b *bisection) accept(good, bad string) error {
 // about are the items of changelogs that are shown.
 var about = regexp.MustCompile(`(?i)netlink|rtnl|genl|neigh|nexthop|fib|bridge|vlan|vrf|macvlan|tunnel|ip6?_gre|vxlan|veth|bond|\bnet(/|:| )|\b(ipv[46]|net_?sched|xfrm|audit|nfnetlink|sock_diag|inet_diag)\b`)
 
+// core are those of them that come first.
+var core = regexp.MustCompile(`(?i)netlink|rtnl|genl`)
+
 // maxItems bounds them.
 const maxItems = 40
 
@@ -297,8 +301,11 @@ func (b *bisection) complete(ctx context.Context, r *search.Report) {
 		case err != nil:
 			c.Note = fmt.Sprintf("the changelog of %s: %v", first, err)
 		default:
+			slices.SortStableFunc(c.Changelog, func(a, b string) int {
+				return cmp.Compare(len(core.FindString(b)), 0) - cmp.Compare(len(core.FindString(a)), 0)
+			})
 			shown := min(len(c.Changelog), maxItems)
-			c.Note = fmt.Sprintf("%d of %d changes after %s that are about networking: zcat %s", shown, of, last, k.Changelog)
+			c.Note = fmt.Sprintf("%d of the %d changes after %s, about netlink and networking; all of them: zcat %s", shown, of, last, k.Changelog)
 			c.Changelog = c.Changelog[:shown]
 		}
 	}
