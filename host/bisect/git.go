@@ -134,7 +134,8 @@ func (r Repo) Parents(ctx context.Context, commit string) ([]string, error) {
 
 // Message is a commit's, with who made it and which files it changed.
 func (r Repo) Message(ctx context.Context, commit string) (string, error) {
-	return r.git(ctx, "show", "--stat=100", "--no-color", "--format=commit %H%nAuthor: %an <%ae>%nDate:   %ad%n%n%w(0,4,4)%B", commit)
+	out, err := r.git(ctx, "show", "--stat=100", "--no-color", "--format=commit %H%nAuthor: %an <%ae>%nDate:   %ad%n%n%w(0,4,4)%B", commit)
+	return strings.ReplaceAll(out, "\n\n\n", "\n\n"), err
 }
 
 // Subject is the first line of a commit's message.

@@ -334,7 +334,7 @@ func bisectGit(ctx context.Context, args []string) error {
 	if err := b.commits(ctx, good, bad); err != nil {
 		return err
 	}
-	fmt.Printf("%d commits asked: %d built, %d known from before, %d told nothing; %d VMs, %.0f s\n",
+	fmt.Printf("%d commits asked: %d built, %d with an image that had answered before, %d told nothing; %d VMs, %.0f s\n",
 		len(b.answers), b.built, b.known, b.skipped, b.vms, time.Since(start).Seconds())
 	return nil
 }
