@@ -41,8 +41,8 @@ func (e *FailedError) Summary() string {
 
 const (
 	// buildDeadline bounds one make. A kernel of this configuration takes
-	// minutes on one slow processor.
-	buildDeadline = time.Hour
+	// minutes, and an hour or more where others want the processors, too.
+	buildDeadline = 4 * time.Hour
 	// stopGrace is how long make may take to remove what is half written.
 	stopGrace = 10 * time.Second
 	// maxErrors is how many lines of errors are quoted.
