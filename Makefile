@@ -2,7 +2,8 @@
 # make run        plays every case on 5.10, 6.1, 6.12, the newest and this kernel
 # make test       all tests, VM tests included
 # make test-html  the HTML report in a headless Chromium, with axe-core
-# make bench      first verdicts, booted and warm, beside the least that a boot takes; the corpus
+# make bench      first verdicts, booted and warm, beside the least that a boot takes; the
+#                 corpus; a Go test in a VM beside a native one; or those that BENCH matches
 # make demo       a Go package with tests of every kind and end, here and on 5.10, 6.1, 6.12 and the newest
 # make soak       2,000 warm starts in a row and 50 at once
 # make golden     records what six real kernels do, for the tests of the emulated one
@@ -17,6 +18,7 @@ GO        ?= go
 KERNELS   ?= default,local
 FUZZTIME  ?= 5m
 COUNT     ?= 10
+BENCH     ?= .
 COMMITS   ?= 8
 CASES     ?=
 # The agent is built alike wherever it is built: no path, no time, no cgo.
@@ -51,8 +53,8 @@ test-html: setup bin/nlrig
 	cd $$dir && npm install --silent --no-audit --no-fund --no-package-lock && \
 	node check.mjs report.html $(or $(SHOTS),.)
 
-bench: setup
-	$(GO) test -run '^$$' -bench . -benchtime $(COUNT)x -timeout 30m ./host
+bench: setup bin/nlrig
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(COUNT)x -timeout 60m ./host ./host/nlrig
 
 demo: setup
 	NLRIG_DEMO=5.10,6.1,6.12,newest NLRIG_REQUIRE=1 $(GO) test -run TestDemo -count 1 -v -timeout 60m ./host/nlrig
