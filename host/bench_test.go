@@ -159,7 +159,7 @@ func BenchmarkPeers(b *testing.B) {
 		b.Run("peer="+p.name, func(b *testing.B) {
 			path, err := exec.LookPath(p.name)
 			if err != nil {
-				b.Skip("not on this machine")
+				b.Skipf("%s is not on this machine", p.name)
 			}
 			for b.Loop() {
 				out, err := exec.CommandContext(b.Context(), path, p.args...).CombinedOutput()

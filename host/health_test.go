@@ -18,21 +18,10 @@ import (
 	"github.com/nlrig/nlrig/host/console"
 	"github.com/nlrig/nlrig/initramfs"
 	"github.com/nlrig/nlrig/kernels"
+	"github.com/nlrig/nlrig/vmtest/lack"
 	"github.com/nlrig/nlrig/vmtest/nlcase"
 	"github.com/nlrig/nlrig/vmtest/wire"
 )
-
-// requireEnv makes what a test lacks a failure, for where nothing may be lacking.
-const requireEnv = "NLRIG_REQUIRE"
-
-// lacks skips a test for what this machine does not have, unless it must.
-func lacks(t *testing.T, format string, args ...any) {
-	t.Helper()
-	if os.Getenv(requireEnv) == "1" {
-		t.Fatalf(format, args...)
-	}
-	t.Skipf(format+" ("+requireEnv+"=1 makes it a failure)", args...)
-}
 
 const faultModule = "nlrig_fault"
 
@@ -40,12 +29,12 @@ const faultModule = "nlrig_fault"
 func buildFault(t *testing.T, rig *Rig, v kernels.Version) []byte {
 	for _, tool := range []string{"make", "gcc"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			lacks(t, "no %s to build the module with faults", tool)
+			lack.Skip(t, "no %s to build the module with faults", tool)
 		}
 	}
 	headers, err := rig.Catalogue.Headers(t.Context(), v)
 	if err != nil {
-		lacks(t, "%v", err)
+		lack.Skip(t, "%v", err)
 	}
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/fault")))
@@ -77,7 +66,7 @@ func buildable(t *testing.T, rig *Rig, series string) kernels.Version {
 		}
 		t.Logf("%v: %s", v, firstLine(string(out)))
 	}
-	lacks(t, "modules of no kernel of %s can be built here", series)
+	lack.Skip(t, "modules of no kernel of %s can be built here", series)
 	return kernels.Version{}
 }
 

@@ -13,7 +13,7 @@ const module = "github.com/nlrig/nlrig/"
 // layers are the project's folders from the bottom up. A package imports
 // those of its own layer and of those below.
 var layers = [][]string{
-	{"vmtest/nlmsg", "vmtest/nlcase", "vmtest/cases", "vmtest/wire", "kernels/child", "kernels/cachedir", "kernels/configs", "kernels/build", "host/report", "host/gotest", "guest/layout", "guest/klog"},
+	{"vmtest/nlmsg", "vmtest/nlcase", "vmtest/cases", "vmtest/wire", "vmtest/lack", "kernels/child", "kernels/cachedir", "kernels/configs", "kernels/build", "host/report", "host/gotest", "guest/layout", "guest/klog"},
 	{"host/console", "host/search"},
 	{"kernels/emulated", "kernels/local"},
 	{"guest", "guest/agent"},

@@ -21,6 +21,7 @@ import (
 	"github.com/nlrig/nlrig/host/report"
 	"github.com/nlrig/nlrig/kernels"
 	"github.com/nlrig/nlrig/vmtest/cases"
+	"github.com/nlrig/nlrig/vmtest/lack"
 	"github.com/nlrig/nlrig/vmtest/nlcase"
 	"github.com/nlrig/nlrig/vmtest/wire"
 )
@@ -29,11 +30,11 @@ import (
 func umlKernel(t *testing.T, rig *Rig) *kernels.Kernel {
 	t.Helper()
 	if _, err := rig.TryUML(t.Context()); err != nil {
-		lacks(t, "%v", err)
+		lack.Skip(t, "%v", err)
 	}
 	v := selectKernels(t, rig, "uml:6.1")[0]
 	if err := checkLibc(t.Context(), v); err != nil {
-		lacks(t, "%v", err)
+		lack.Skip(t, "%v", err)
 	}
 	k, err := rig.Catalogue.Get(t.Context(), v, nil)
 	require.NoError(t, err)

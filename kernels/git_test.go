@@ -3,7 +3,6 @@ package kernels
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -11,19 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nlrig/nlrig/kernels/build"
+	"github.com/nlrig/nlrig/vmtest/lack"
 )
 
 // linux is a repository whose files are made as Linux is, in no time.
 func linux(t *testing.T) string {
 	t.Helper()
-	for _, tool := range []string{"git", "make", "gcc", "flex", "bison", "bc"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("NLRIG_REQUIRE") != "" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-	}
+	lack.Tools(t, "git", "make", "gcc", "flex", "bison", "bc")
 	dir := filepath.Join(t.TempDir(), "linux@home")
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	for file, from := range map[string]string{"Makefile": "Makefile", "a.c": "a.c.txt", "b.c": "b.c.txt"} {
@@ -57,8 +50,8 @@ func TestBuiltKernel(t *testing.T) {
 	assert.False(t, v.Here)
 	var phases []string
 	k, err := c.Get(t.Context(), v, func(p Progress) { phases = append(phases, p.Phase) })
-	if lacks := new(build.MissingError); errors.As(err, &lacks) && os.Getenv("NLRIG_REQUIRE") == "" {
-		t.Skip(err)
+	if missing := new(build.MissingError); errors.As(err, &missing) {
+		lack.Skip(t, "%v", err)
 	}
 	require.NoError(t, err)
 	assert.Contains(t, phases, "build")

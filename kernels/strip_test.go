@@ -11,18 +11,17 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/nlrig/nlrig/vmtest/lack"
 )
 
 // Everything but what a debugger reads stays, under the same number.
 func TestWithoutDebug(t *testing.T) {
-	gcc, err := exec.LookPath("gcc")
-	if err != nil {
-		t.Skip("no gcc to make an object with debug information")
-	}
+	lack.Tools(t, "gcc")
 	dir := t.TempDir()
 	source, object := filepath.Join(dir, "x.c"), filepath.Join(dir, "x.o")
 	require.NoError(t, os.WriteFile(source, []byte("int a = 3; static int z[100]; extern int f(int *);\nint g(void) { return f(z) + a; }\n"), 0o644))
-	out, err := exec.Command(gcc, "-g", "-O2", "-c", "-o", object, source).CombinedOutput()
+	out, err := exec.Command("gcc", "-g", "-O2", "-c", "-o", object, source).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	before, err := os.ReadFile(object)
 	require.NoError(t, err)

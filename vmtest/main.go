@@ -17,6 +17,7 @@ import (
 
 	"github.com/nlrig/nlrig/host"
 	"github.com/nlrig/nlrig/vmtest/cases"
+	"github.com/nlrig/nlrig/vmtest/lack"
 )
 
 // named are the kernels that Main runs the tests in.
@@ -122,7 +123,7 @@ func RunCases(t *testing.T, kernel string, fsys fs.FS) {
 		t.Run(o.Case.Name, func(t *testing.T) {
 			switch {
 			case o.Verdict == host.Infra || o.Verdict == host.AccelUnusable:
-				lack(t, errors.New(o.Reason))
+				lack.Skip(t, "%s", o.Reason)
 			case o.Verdict == host.Skip || o.Verdict == host.ConfigMissing:
 				t.Skip(o.Reason)
 			case !o.Verdict.Held():

@@ -36,12 +36,13 @@ import (
 	"github.com/nlrig/nlrig/host"
 	"github.com/nlrig/nlrig/host/qemu"
 	"github.com/nlrig/nlrig/kernels"
+	"github.com/nlrig/nlrig/vmtest/lack"
 )
 
 // RequireEnv is the variable that makes failures of skips where it is 1, and
 // KernelsEnv names the kernels that Main and Kernels use.
 const (
-	RequireEnv = "NLRIG_REQUIRE"
+	RequireEnv = lack.RequireEnv
 	KernelsEnv = "NLRIG_KERNELS"
 )
 
@@ -61,15 +62,6 @@ var rig = sync.OnceValues(func() (*host.Rig, error) {
 	images.Sweep()
 	return &host.Rig{Catalogue: c, Dir: dir, Images: images}, nil
 })
-
-// lack ends a test for what this machine lacks.
-func lack(t testing.TB, err error) {
-	t.Helper()
-	if os.Getenv(RequireEnv) == "1" {
-		t.Fatalf("%v (and %s=1 is set)", err, RequireEnv)
-	}
-	t.Skipf("%v (%s=1 makes this a failure)", err, RequireEnv)
-}
 
 // resolve turns a list with commas into kernels.
 func resolve(ctx context.Context, spec string) (*host.Rig, []kernels.Version, error) {
@@ -100,7 +92,7 @@ func mustResolve(t testing.TB, spec string) (*host.Rig, []kernels.Version) {
 	case errors.Is(err, kernels.ErrSpec):
 		t.Fatal(err)
 	case err != nil:
-		lack(t, err)
+		lack.Skip(t, "%v", err)
 	}
 	return r, vs
 }
@@ -180,7 +172,7 @@ func Start(t testing.TB, kernel string, opts ...Option) *VM {
 		if errors.As(err, &lost) && lost.Outcome.Verdict != host.Infra && lost.Outcome.Verdict != host.Skip {
 			t.Fatal(err)
 		}
-		lack(t, err)
+		lack.Skip(t, "%v", err)
 	}
 	t.Cleanup(func() {
 		if o, ill := vm.Trouble(); ill && vm.Err() == nil {

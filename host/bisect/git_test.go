@@ -4,7 +4,6 @@ package bisect
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -14,17 +13,13 @@ import (
 
 	"github.com/nlrig/nlrig/host"
 	"github.com/nlrig/nlrig/kernels/build"
+	"github.com/nlrig/nlrig/vmtest/lack"
 )
 
 // line is a repository with n commits in a row.
 func line(t *testing.T, n int) (r Repo, commits []string) {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		if os.Getenv("NLRIG_REQUIRE") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	lack.Tools(t, "git")
 	r = Repo{t.TempDir()}
 	git := func(arg ...string) string {
 		out, err := build.Git(t.Context(), r.Dir, append([]string{"-c", "user.name=x", "-c", "user.email=x@example.org"}, arg...)...)

@@ -25,7 +25,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
 
 	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/host/console"
@@ -184,7 +183,7 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 		}
 	}()
 	for i, name := range []string{"port", "console", "qmp"} {
-		p, err := socketPair(name)
+		p, err := child.SocketPair(name)
 		if err != nil {
 			return nil, fmt.Errorf("qemu: %w", err)
 		}
@@ -265,18 +264,6 @@ func startError(binary string, err error) error {
 		return fmt.Errorf("qemu: %s is not on this machine (%s)", binary, Install)
 	}
 	return fmt.Errorf("qemu: start %s: %w", binary, err)
-}
-
-func socketPair(name string) ([2]*os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return [2]*os.File{}, fmt.Errorf("socket pair for the %s: %w", name, err)
-	}
-	// Ours is for Go's poller, so that Close ends a Read; QEMU sets its own.
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		return [2]*os.File{}, err
-	}
-	return [2]*os.File{os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)}, nil
 }
 
 func (vm *VM) readConsole(f *os.File, also io.Writer) {

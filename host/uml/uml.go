@@ -77,12 +77,12 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("uml: %w", err)
 	}
-	bytes, err := socketPair("port")
+	bytes, err := child.SocketPair("port")
 	if err != nil {
 		return nil, fmt.Errorf("uml: %w", err)
 	}
 	defer bytes[1].Close()
-	acks, err := socketPair("port's acknowledgements")
+	acks, err := child.SocketPair("port's acknowledgements")
 	if err != nil {
 		bytes[0].Close()
 		return nil, fmt.Errorf("uml: %w", err)
@@ -117,18 +117,6 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 		return nil, fmt.Errorf("uml: %w", err)
 	}
 	return vm, nil
-}
-
-func socketPair(name string) ([2]*os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return [2]*os.File{}, fmt.Errorf("socket pair for the %s: %w", name, err)
-	}
-	// Ours is for Go's poller, so that Close ends a Read.
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		return [2]*os.File{}, err
-	}
-	return [2]*os.File{os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name)}, nil
 }
 
 // startApart starts a command as the first process of a PID namespace. Who is

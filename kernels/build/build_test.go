@@ -4,26 +4,23 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/nlrig/nlrig/vmtest/lack"
 )
 
 // history is a repository with a commit of each set of files, which are left
 // from one to the next.
 func history(t *testing.T, commits ...map[string]string) (dir string, hashes []string) {
 	t.Helper()
-	for _, t2 := range append([]struct{ program, pkg string }{{"git", "git"}, {"gcc", "gcc"}}, tools...) {
-		if _, err := exec.LookPath(t2.program); err != nil {
-			if os.Getenv("NLRIG_REQUIRE") != "" {
-				t.Fatalf("%s is not on this machine", t2.program)
-			}
-			t.Skipf("%s is not on this machine", t2.program)
-		}
+	lack.Tools(t, "git", "gcc")
+	for _, x := range tools {
+		lack.Tools(t, x.program)
 	}
 	dir = t.TempDir()
 	git := func(arg ...string) string {
