@@ -61,13 +61,11 @@ func (f *Fleet) RunAll(ctx context.Context, vs []kernels.Version, p *Program, s 
 	}
 	defer os.RemoveAll(dir)
 	results := make([]Result, len(vs))
-	outputs := make([][2]*os.File, len(vs))
-	var wg sync.WaitGroup
+	outputs := make([][2]*os.File, len(vs)) // the second is nil where both are one
 	for i, v := range vs {
 		j := jobs[i]
-		for n, w := range []*io.Writer{&j.stdout, &j.stderr} {
+		for n := range outputs[i] {
 			if n == 1 && s.Stdout == s.Stderr {
-				*w = j.stdout
 				break
 			}
 			out, err := os.Create(filepath.Join(dir, fmt.Sprintf("%d.%d", i, n)))
@@ -75,7 +73,11 @@ func (f *Fleet) RunAll(ctx context.Context, vs []kernels.Version, p *Program, s 
 				return Exit{}, nil, err
 			}
 			defer out.Close()
-			outputs[i][n], *w = out, out
+			outputs[i][n] = out
+		}
+		j.stdout, j.stderr = outputs[i][0], outputs[i][0]
+		if outputs[i][1] != nil {
+			j.stderr = outputs[i][1]
 		}
 		j.dest = func(b back) string {
 			switch {
@@ -86,11 +88,14 @@ func (f *Fleet) RunAll(ctx context.Context, vs []kernels.Version, p *Program, s 
 			}
 			return b.path + "." + v.String()
 		}
+	}
+	var wg sync.WaitGroup
+	for i, v := range vs {
 		wg.Go(func() {
-			results[i] = f.do(ctx, v, j)
+			results[i] = f.do(ctx, v, jobs[i])
 			if err := results[i].Err; err != nil {
 				// With the test's own output, where it is looked for.
-				fmt.Fprintf(j.stderr, "\nnlrig: %v\n", err)
+				fmt.Fprintf(jobs[i].stderr, "\nnlrig: %v\n", err)
 				results[i].told = true
 			}
 		})

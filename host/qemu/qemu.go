@@ -25,7 +25,6 @@ import (
 	"sync/atomic"
 	"time"
 
-
 	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/host/console"
 	"github.com/nlrig/nlrig/kernels/cachedir"
