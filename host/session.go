@@ -39,8 +39,10 @@ type machine interface {
 const (
 	// lostGrace is how long a kernel that is dying may take to say why.
 	lostGrace = 5 * time.Second
-	// showTimeout bounds the wait for the stacks of a case that hangs.
-	showTimeout = 2 * time.Second
+	// showTimeout bounds the wait for the stacks of a case that hangs. Beside one
+	// that spins with a real-time priority the agent has a twentieth of the
+	// processor (kernel/sched/deadline.c dl_server).
+	showTimeout = 6 * time.Second
 	// oopsGrace is how long a case may take to end after an oops, which as a
 	// rule killed its thread, and the kernel to tell all of it.
 	oopsGrace = 1500 * time.Millisecond

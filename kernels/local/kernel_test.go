@@ -185,7 +185,11 @@ func TestModules(t *testing.T) {
 	c := parse(t, "needs module nosuchmodule\nopen s route\n")
 	var need *nlcase.NeedError
 	var k Kernel
-	if _, err := k.Play(c); !errors.As(err, &need) || need.Need.Name != "nosuchmodule" {
+	_, err := k.Play(c)
+	if errors.As(err, &need) && need.Need.Kind == "network namespaces" {
+		t.Skip(err)
+	}
+	if !errors.As(err, &need) || need.Need.Name != "nosuchmodule" {
 		t.Errorf("a module that is not there gave %v", err)
 	}
 	var asked string
