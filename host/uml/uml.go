@@ -92,7 +92,10 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	cmd := child.Command(ctx, "/bin/sh", append([]string{"-c", first, "sh"}, c.args()...)...)
 	cmd.Dir = c.Libs
 	cmd.ExtraFiles = []*os.File{bytes[1], acks[1]}
-	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "TMP="+dir, "TEMP="+dir)
+	// What a C library registers for restartable sequences, the guest's processes
+	// inherit and unmap (kernel/rseq.c __rseq_handle_notify_resume); that of a
+	// static program is among what they unmap.
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir, "TMP="+dir, "TEMP="+dir, "GLIBC_TUNABLES=glibc.pthread.rseq=0")
 	// A pipe of our own: exec would wait for Input's end. And a pipe in any case:
 	// the kernel waits for what can be waited for, which /dev/null cannot.
 	keys, typed, err := os.Pipe()
