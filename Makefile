@@ -73,16 +73,17 @@ fuzz:
 		done; \
 	done
 
-# A history of COMMITS commits, 8 or 32, on Debian's source of 6.1, in HISTORY.
+# A history of COMMITS commits, 8 or 32, on Debian's source of 6.1, in HISTORY. With
+# UML=1 its kernels are of User Mode Linux.
 HISTORY ?= bin/history-$(COMMITS)
 bisect-versions: setup
 	NLRIG_BISECT=$${XDG_CACHE_HOME:-$$HOME/.cache}/nlrig $(GO) test -run BisectMatrix -count 1 -v -timeout 30m ./host/nlrig
 
 bisect: setup setup-build bin/nlrig $(HISTORY)
 	@for case in rtnetlink/no-caps link/no-kind; do \
-		bin/nlrig bisect -git $(HISTORY) -good first -bad last $$case | tee bin/bisect.txt || exit 1; \
+		bin/nlrig bisect $(if $(UML),-uml) -git $(HISTORY) -good first -bad last $$case | tee bin/bisect.txt || exit 1; \
 		tag=errno; [ $$case = rtnetlink/no-caps ] || tag=text; \
-		grep -q "^first bad: $$(git -C $(HISTORY) rev-parse --short=12 $$tag) " bin/bisect.txt || \
+		grep -q "^first bad is $$(git -C $(HISTORY) rev-parse --short=12 $$tag)," bin/bisect.txt || \
 			{ echo "bisect: $$case changed with $$tag, and that is not what was found" >&2; exit 1; }; \
 	done
 

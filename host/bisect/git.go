@@ -126,6 +126,12 @@ func (r Repo) Left(ctx context.Context) (int, error) {
 	return n, err
 }
 
+// Row is the commits from good to bad, both of them, parents first.
+func (r Repo) Row(ctx context.Context, good, bad string) ([]string, error) {
+	out, err := r.git(ctx, "rev-list", "--topo-order", "--reverse", "^"+good, bad)
+	return append([]string{good}, strings.Fields(out)...), err
+}
+
 // Parents are those of a commit.
 func (r Repo) Parents(ctx context.Context, commit string) ([]string, error) {
 	out, err := r.git(ctx, "rev-parse", commit+"^@")

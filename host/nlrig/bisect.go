@@ -92,7 +92,7 @@ func (b *bisection) parse(args []string) error {
 	f.DurationVar(&b.timeout, "timeout", 0, "time for one case (default 10s), or one command (default 10m)")
 	f.DurationVar(&b.runner.BootTimeout, "boot-timeout", host.DefaultBootTimeout, "time for one boot")
 	f.StringVar(&b.runner.Console, "console", "", "`directory` for the consoles of VMs (default console in the cache)")
-	f.Var(&b.out, "o", "also write a report, any number of times: `FORMAT=FILE`, FORMAT one of "+search.Formats+"; - is standard output in place of the text")
+	f.Var(&b.out, "o", outputUsage)
 	if err := parse(f, args); err != nil {
 		return err
 	}
@@ -326,6 +326,8 @@ func (b *bisection) again(c *search.Change) string {
 	}
 	return report.ShellWords("nlrig", "diff", "-k", pair, b.arg)
 }
+
+const outputUsage = "also write a report, any number of times: `FORMAT=FILE`, FORMAT one of " + search.Formats + "; - is standard output in place of the text"
 
 // bisectOutputs are what the -o flags ask for.
 type bisectOutputs []output

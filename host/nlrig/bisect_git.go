@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/nlrig/nlrig/host"
 	"github.com/nlrig/nlrig/host/bisect"
 	"github.com/nlrig/nlrig/host/report"
+	"github.com/nlrig/nlrig/host/search"
 	"github.com/nlrig/nlrig/kernels"
 	"github.com/nlrig/nlrig/kernels/build"
 	"github.com/nlrig/nlrig/vmtest/nlcase"
@@ -30,9 +32,12 @@ type gitBisect struct {
 	log    *bisect.Log
 	again  bool // what the log knows does not count
 
-	answers        map[string]bisect.Answer // by commit
-	vms, built     int
-	known, skipped int
+	out bisectOutputs
+
+	start             time.Time
+	good, bad         string                   // the ends, in hex
+	answers           map[string]bisect.Answer // by commit
+	vms, built, known int
 }
 
 // commits is nlrig bisect -git.
@@ -62,8 +67,11 @@ func (b *gitBisect) commits(ctx context.Context, good, bad string) error {
 	if err != nil {
 		return err
 	}
+	b.good, b.bad = goods[0], bad
 	if before.Alike(after) {
-		fmt.Printf("%s: %.12s and %.12s did the same: there is nothing to look for\n", b.c.Name, goods[0], bad)
+		if err := b.write(ctx, &search.Result{Outcome: search.Same, Reason: "both ends did the same: there is nothing to look for"}); err != nil {
+			return err
+		}
 		return status(host.ExitNotHeld)
 	}
 	for {
@@ -75,7 +83,7 @@ func (b *gitBisect) commits(ctx context.Context, good, bad string) error {
 			return b.report(ctx, found)
 		}
 		if left, err := b.repo.Left(ctx); err == nil {
-			b.say("%d commits are left", left)
+			b.say("%d commits are left, about %d steps", left, bits.Len(uint(left-1)))
 		}
 		a, err := b.ask(ctx, commit)
 		if err != nil {
@@ -85,7 +93,6 @@ func (b *gitBisect) commits(ctx context.Context, good, bad string) error {
 		switch {
 		case !a.Tells():
 			as = bisect.Skip
-			b.skipped++
 		case a.Alike(before):
 			as = bisect.Good
 		}
@@ -196,37 +203,75 @@ func (b *gitBisect) play(ctx context.Context, v kernels.Version) (bisect.Answer,
 
 // report says what was found.
 func (b *gitBisect) report(ctx context.Context, f *bisect.Found) error {
+	r := &search.Result{Outcome: search.Found}
+	var good string
 	if f.First == "" {
-		fmt.Printf("%s changed with one of these commits, which cannot be told apart:\n", b.c.Name)
+		var names []string
 		for _, c := range f.Among {
-			subject, err := b.repo.Subject(ctx, c)
-			if err != nil {
-				return err
-			}
-			fmt.Printf("  %.12s %s%s\n", c, subject, reason(b.answers[c]))
+			names = append(names, c[:short])
 		}
-		return status(host.ExitInfra)
-	}
-	good, err := b.lastGood(ctx, f.First)
-	if err != nil {
-		return err
-	}
-	for _, l := range []struct{ what, commit string }{{"first bad", f.First}, {"last good", good}} {
-		subject, err := b.repo.Subject(ctx, l.commit)
+		r.Outcome = search.Broken
+		r.Reason = "it changed with one of these commits, which cannot be told apart: " + strings.Join(names, ", ")
+	} else {
+		var err error
+		if good, err = b.lastGood(ctx, f.First); err != nil {
+			return err
+		}
+		message, err := b.repo.Message(ctx, f.First)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s: %.12s %s\n", l.what, l.commit, subject)
+		r.Changes = []search.Change{{
+			Last: good[:short], First: f.First[:short], From: search.Good, To: search.Bad,
+			FromKey: b.answers[good].Verdict, ToKey: b.answers[f.First].Verdict,
+			Before: b.answers[good].Exchange, After: b.answers[f.First].Exchange,
+			Commit:  strings.Split(message, "\n"),
+			Command: report.ShellWords("nlrig", "diff", "-k", fmt.Sprintf(b.spec, good[:short])+","+fmt.Sprintf(b.spec, f.First[:short]), b.arg),
+		}}
 	}
-	fmt.Println()
-	b.sideBySide(good, f.First)
-	message, err := b.repo.Message(ctx, f.First)
+	if err := b.write(ctx, r); err != nil {
+		return err
+	}
+	if f.First == "" {
+		return status(host.ExitInfra)
+	}
+	return b.confirm(ctx, good, f.First)
+}
+
+// short is how much of a commit's name is shown.
+const short = 12
+
+// write completes a report with what was asked, and writes it.
+func (b *gitBisect) write(ctx context.Context, r *search.Result) error {
+	row, err := b.repo.Row(ctx, b.good, b.bad)
 	if err != nil {
 		return err
 	}
-	fmt.Println(message)
-	fmt.Printf("\nto see it again: nlrig diff -k %s,%s %s\n", fmt.Sprintf(b.spec, good[:12]), fmt.Sprintf(b.spec, f.First[:12]), b.arg)
-	return b.confirm(ctx, good, f.First)
+	r.Mode, r.Of = search.Commits, len(row)
+	r.Starts, r.Built, r.Known, r.Seconds = b.vms, b.built, b.known, time.Since(b.start).Seconds()
+	for _, commit := range row {
+		a, ok := b.answers[commit]
+		if !ok {
+			continue
+		}
+		k := search.Kernel{Name: commit[:short], State: search.Bad, Key: a.Verdict}
+		switch {
+		case !a.Tells():
+			k.State, k.Skip = search.Skip, a.Verdict+reason(a)
+		case a.Alike(b.answers[b.good]):
+			k.State, k.Good = search.Good, 1
+		default:
+			k.Bad = 1
+		}
+		r.Plays += k.Good + k.Bad
+		if k.Subject, err = b.repo.Subject(ctx, commit); err != nil {
+			return err
+		}
+		r.Kernels = append(r.Kernels, k)
+	}
+	return b.out.write(&search.Report{
+		Version: search.Version, Question: b.c.Name + ": the exchange", GoodEnd: b.good[:short], BadEnd: b.bad[:short], Result: r,
+	})
 }
 
 // confirm has the two commits answer once more, each in another VM, unless this
@@ -267,22 +312,6 @@ func (b *gitBisect) lastGood(ctx context.Context, first string) (string, error) 
 	return parents[0], nil
 }
 
-// sideBySide shows what two commits did.
-func (b *gitBisect) sideBySide(good, bad string) {
-	r := &report.Report{Version: report.Version, Cases: []report.Case{{Name: b.c.Name, Cells: make([]report.Cell, 2)}}}
-	c := &r.Cases[0]
-	for i, commit := range []string{good, bad} {
-		a := b.answers[commit]
-		r.Kernels = append(r.Kernels, report.Kernel{Name: commit[:12]})
-		c.Cells[i] = report.Cell{Verdict: a.Verdict, Reason: a.Reason}
-		if a.Exchange != nil {
-			c.SetExchange(i, a.Exchange)
-		}
-	}
-	s, terminal := style(os.Stdout)
-	showDiff(r, 0, 1, s, terminal && s.Width >= sideBySide)
-}
-
 // bisectGit is nlrig bisect with -git among its flags.
 func bisectGit(ctx context.Context, args []string) error {
 	var o options
@@ -298,6 +327,7 @@ func bisectGit(ctx context.Context, args []string) error {
 	f.BoolVar(&b.again, "again", false, "play anew what is known of bisections before")
 	f.DurationVar(&b.runner.CaseTimeout, "timeout", host.DefaultCaseTimeout, "time for the case")
 	f.DurationVar(&b.runner.BootTimeout, "boot-timeout", host.DefaultBootTimeout, "time for one boot")
+	f.Var(&b.out, "o", outputUsage)
 	if err := parse(f, args); err != nil {
 		return err
 	}
@@ -312,7 +342,7 @@ func bisectGit(ctx context.Context, args []string) error {
 		return misuse("bisect wants one case, %s is %d", f.Arg(0), len(list))
 	}
 	b.c, b.arg = list[0], f.Arg(0)
-	start := time.Now()
+	b.start = time.Now()
 	if b.repo.Dir, err = filepath.Abs(b.repo.Dir); err != nil {
 		return err
 	}
@@ -331,10 +361,5 @@ func bisectGit(ctx context.Context, args []string) error {
 	if b.log, err = bisect.OpenLog(filepath.Join(o.cache, "bisect", "log.jsonl")); err != nil {
 		return err
 	}
-	if err := b.commits(ctx, good, bad); err != nil {
-		return err
-	}
-	fmt.Printf("%d commits asked: %d built, %d with an image that had answered before, %d told nothing; %d VMs, %.0f s\n",
-		len(b.answers), b.built, b.known, b.skipped, b.vms, time.Since(start).Seconds())
-	return nil
+	return b.commits(ctx, good, bad)
 }

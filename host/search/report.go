@@ -169,7 +169,7 @@ func (c *Change) title() string {
 // spans writes, for each series of which something is known, from where to
 // where its kernels are in which state.
 func (r *Report) spans(b *strings.Builder) {
-	if r.Mode == One || r.Outcome != Found {
+	if r.Mode == One || r.Mode == Commits || r.Outcome != Found {
 		return
 	}
 	for i := 0; i < len(r.Kernels); {
@@ -214,8 +214,11 @@ func (r *Report) table(row func(cells ...string)) {
 			if k.State == Good {
 				more = "as often as the good end"
 			}
-		default:
+		case k.plays() > 0:
 			plays = fmt.Sprintf("%d of %d", max(k.Good, k.Bad), k.plays())
+		}
+		if k.Subject != "" {
+			more = strings.TrimSuffix(k.Subject+": "+firstLine(more), ": ")
 		}
 		row(k.Name, string(k.State), plays, firstLine(more))
 		for _, n := range k.Notes {
@@ -226,6 +229,16 @@ func (r *Report) table(row func(cells ...string)) {
 
 // count says what it took.
 func (r *Report) count() string {
+	if r.Mode == Commits {
+		skipped := 0
+		for _, k := range r.Kernels {
+			if k.State == Skip {
+				skipped++
+			}
+		}
+		return fmt.Sprintf("%d of %d commits tried: %d built, %d with an image that had answered before, %d told nothing; %d VMs, %.0f s",
+			len(r.Kernels), r.Of, r.Built, r.Known, skipped, r.Starts, r.Seconds)
+	}
 	s := fmt.Sprintf("%d of %d kernels tried, %d plays in %d VMs, %.1f s", len(r.Kernels), r.Of, r.Plays, r.Starts, r.Seconds)
 	if r.Confidence > 0 {
 		s += fmt.Sprintf("; confidence %.2f %%", 100*r.Confidence)
@@ -274,6 +287,12 @@ func (c *Change) changelog(b *strings.Builder) {
 	}
 	for _, line := range c.Changelog {
 		fmt.Fprintf(b, "  %s\n", printable(line))
+	}
+	for i, line := range c.Commit {
+		if i == 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintln(b, printable(line))
 	}
 	if c.Note != "" {
 		fmt.Fprintf(b, "\n%s\n", printable(c.Note))

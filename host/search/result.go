@@ -31,6 +31,10 @@ type Result struct {
 	Confidence float64 `json:"confidence,omitempty"`
 	Plays      int     `json:"plays"`
 	Starts     int     `json:"starts"` // VMs
+	// Built and Known are of Commits: kernels that were built, and those whose
+	// image had answered before.
+	Built int `json:"built,omitempty"`
+	Known int `json:"known,omitempty"`
 	// Seconds are those of all tries, with those of the runs before which this
 	// one resumed.
 	Seconds float64 `json:"seconds,omitempty"`
@@ -45,9 +49,10 @@ type Kernel struct {
 	Series string `json:"series,omitempty"`
 	State  State  `json:"state"`
 	Tally
-	Key   string   `json:"key,omitempty"`  // what it did, most often
-	Skip  string   `json:"skip,omitempty"` // why it is no evidence
-	Notes []string `json:"notes,omitempty"`
+	Key     string   `json:"key,omitempty"`     // what it did, most often
+	Skip    string   `json:"skip,omitempty"`    // why it is no evidence
+	Subject string   `json:"subject,omitempty"` // of a commit
+	Notes   []string `json:"notes,omitempty"`
 }
 
 // Change is two kernels that differ, with none between them that could be
@@ -65,7 +70,8 @@ type Change struct {
 	// What follows is not the search's to fill.
 	Command   string   `json:"command,omitempty"` // shows the change again
 	Changelog []string `json:"changelog,omitempty"`
-	Note      string   `json:"note,omitempty"` // about the changelog
+	Commit    []string `json:"commit,omitempty"` // the first one's message, and the files of it
+	Note      string   `json:"note,omitempty"`   // about the changelog
 }
 
 // Bad is the side of the change that is not as the good end.

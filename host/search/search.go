@@ -63,6 +63,9 @@ const (
 	One    Mode = "one"    // one change between the ends; the zero value means it, too
 	Series Mode = "series" // all changes that the last of a series has
 	All    Mode = "all"    // every point
+
+	// Commits is of a report about commits, between which git chose.
+	Commits Mode = "commits"
 )
 
 // Defaults of Search.

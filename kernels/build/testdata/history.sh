@@ -102,7 +102,7 @@ case $commits in
 		9) text ;;
 		16) broken; i=17 ;;
 		21) errno ;;
-		24) dead; i=25 ;;
+		25) dead; i=26 ;;
 		*) unrelated $i ;;
 		esac
 		i=$((i + 1))
