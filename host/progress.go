@@ -20,13 +20,21 @@ type Progress struct {
 	mu    sync.Mutex // guards all below, and w
 	order []string
 	state map[string]string
+	same  map[string]*repeated
 	shown int // lines on the terminal that are rewritten
 	last  time.Time
 }
 
+// repeated is what was last said of a case of a target: a kernel that does not
+// boot is told of once, and not with every case.
+type repeated struct {
+	verdict string
+	more    int // cases that it is true of, too
+}
+
 // NewProgress writes to w; live says that w is a terminal.
 func NewProgress(w io.Writer, live bool, style report.Style, targets []Target) *Progress {
-	p := &Progress{w: w, live: live, style: style, state: map[string]string{}}
+	p := &Progress{w: w, live: live, style: style, state: map[string]string{}, same: map[string]*repeated{}}
 	for _, t := range targets {
 		p.order = append(p.order, t.Name)
 		p.state[t.Name] = "waiting"
@@ -51,13 +59,34 @@ func (p *Progress) Event(e Event) {
 	case Played:
 		p.state[e.Target] = fmt.Sprintf("playing   %d/%d  %s", e.Done, e.Of, e.Out.Case.Name)
 		if !e.Out.Verdict.Held() {
-			p.say(fmt.Sprintf("%s: %s: %s %s", e.Target, e.Out.Case.Name, e.Out.Verdict, firstLine(e.Out.Reason)))
+			p.verdict(e.Target, e.Out)
 		}
 	case Ended:
+		p.rest(e.Target)
 		p.state[e.Target] = fmt.Sprintf("done      %d/%d", e.Done, e.Of)
 		p.plain("%s: done, %d cases", e.Target, e.Of)
 	}
 	p.draw(e.Kind == Ended || e.Kind == Booting)
+}
+
+// verdict says what became of a case.
+func (p *Progress) verdict(target string, o *Outcome) {
+	s := strings.TrimSpace(fmt.Sprintf("%s %s", o.Verdict, firstLine(o.Reason)))
+	if last := p.same[target]; last != nil && last.verdict == s && o.Reason != "" {
+		last.more++
+		return
+	}
+	p.rest(target)
+	p.same[target] = &repeated{verdict: s}
+	p.say(fmt.Sprintf("%s: %s: %s", target, o.Case.Name, s))
+}
+
+// rest says how often the last verdict came again.
+func (p *Progress) rest(target string) {
+	if last := p.same[target]; last != nil && last.more > 0 {
+		p.say(fmt.Sprintf("%s: the same of %d more", target, last.more))
+	}
+	delete(p.same, target)
 }
 
 // plain writes a line that a terminal shows in another way.

@@ -46,18 +46,16 @@ type Timing struct {
 // newTiming is that of a VM of which t.start was called at start and which has
 // just said hello.
 func newTiming(start time.Time, m machine, hello *wire.Hello, warm bool) *Timing {
-	vm, ok := m.(*qemu.VM)
-	if !ok {
-		return nil
-	}
 	micro := func(n uint32) time.Duration { return time.Duration(n) * time.Microsecond }
-	t := &Timing{Warm: warm, Image: vm.Started().Sub(start), QEMU: vm.Up().Sub(vm.Started())}
-	if warm {
-		t.Wake = time.Since(vm.Up())
-		return t
+	t, up := &Timing{Warm: warm}, start // User Mode Linux has nothing before its kernel
+	if vm, ok := m.(*qemu.VM); ok {
+		t.QEMU, up = vm.Up().Sub(vm.Started()), vm.Up()
+		if warm {
+			t.Image, t.Wake = vm.Started().Sub(start), time.Since(up)
+			return t
+		}
 	}
-	t.Image = 0
-	t.Firmware = time.Since(vm.Up()) - micro(hello.Ready)
+	t.Firmware = time.Since(up) - micro(hello.Ready)
 	t.Kernel = micro(hello.Started)
 	t.Modules = micro(hello.Loaded - hello.Started)
 	t.Agent = micro(hello.Ready - hello.Loaded)

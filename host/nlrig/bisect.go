@@ -41,7 +41,8 @@ type bisection struct {
 	pkg, test string
 	command   []string // after --
 	c         *nlcase.Case
-	arg       string // as the case was asked for
+	arg       string   // as the case was asked for
+	given     []string // options, for other commands
 	timeout   time.Duration
 
 	logFile string
@@ -96,6 +97,7 @@ func (b *bisection) parse(args []string) error {
 	if err := parse(f, args); err != nil {
 		return err
 	}
+	b.given = shared(f)
 	if b.good == "" || b.bad == "" {
 		return misuse("bisect wants -good A -bad B: nlrig bisect -good 6.1 -bad 6.12 link/rename-up")
 	}
@@ -316,7 +318,7 @@ func (b *bisection) again(c *search.Change) string {
 	pair := c.Last + "," + c.First
 	switch {
 	case b.pkg != "":
-		args := []string{"nlrig", "test", "-k", pair}
+		args := slices.Concat([]string{"nlrig", "test"}, b.given, []string{"-k", pair})
 		if b.test != "" {
 			args = append(args, "-run", b.test)
 		}
@@ -324,7 +326,7 @@ func (b *bisection) again(c *search.Change) string {
 	case b.command != nil:
 		return "NLRIG_KERNEL=" + report.ShellWords(c.Bad()) + " " + report.ShellWords(filled(b.command, c.Bad())...)
 	}
-	return report.ShellWords("nlrig", "diff", "-k", pair, b.arg)
+	return report.ShellWords(slices.Concat([]string{"nlrig", "diff"}, b.given, []string{"-k", pair, b.arg})...)
 }
 
 const outputUsage = "also write a report, any number of times: `FORMAT=FILE`, FORMAT one of " + search.Formats + "; - is standard output in place of the text"

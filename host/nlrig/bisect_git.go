@@ -9,6 +9,7 @@ import (
 	"math/bits"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,8 @@ type gitBisect struct {
 	log    *bisect.Log
 	again  bool // what the log knows does not count
 
-	out bisectOutputs
+	out   bisectOutputs
+	given []string // options, for other commands
 
 	start             time.Time
 	good, bad         string                   // the ends, in hex
@@ -225,8 +227,9 @@ func (b *gitBisect) report(ctx context.Context, f *bisect.Found) error {
 			Last: good[:short], First: f.First[:short], From: search.Good, To: search.Bad,
 			FromKey: b.answers[good].Verdict, ToKey: b.answers[f.First].Verdict,
 			Before: b.answers[good].Exchange, After: b.answers[f.First].Exchange,
-			Commit:  strings.Split(message, "\n"),
-			Command: report.ShellWords("nlrig", "diff", "-k", fmt.Sprintf(b.spec, good[:short])+","+fmt.Sprintf(b.spec, f.First[:short]), b.arg),
+			Commit: strings.Split(message, "\n"),
+			Command: report.ShellWords(slices.Concat([]string{"nlrig", "diff"}, b.given,
+				[]string{"-k", fmt.Sprintf(b.spec, good[:short]) + "," + fmt.Sprintf(b.spec, f.First[:short]), b.arg})...),
 		}}
 	}
 	if err := b.write(ctx, r); err != nil {
@@ -341,7 +344,7 @@ func bisectGit(ctx context.Context, args []string) error {
 	if len(list) != 1 {
 		return misuse("bisect wants one case, %s is %d", f.Arg(0), len(list))
 	}
-	b.c, b.arg = list[0], f.Arg(0)
+	b.c, b.arg, b.given = list[0], f.Arg(0), shared(f)
 	b.start = time.Now()
 	if b.repo.Dir, err = filepath.Abs(b.repo.Dir); err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -300,13 +301,7 @@ func (o *commandOracle) once(ctx context.Context, kernel string) (key, skip stri
 
 // testCommand is nlrig test on one kernel, with the options of this nlrig.
 func (b *bisection) testCommand(self, kernel string) []string {
-	argv := []string{self, "test", "-count=1", "-k", kernel}
-	if b.cache != "" {
-		argv = append(argv, "-cache", b.cache)
-	}
-	if b.mirror != "" {
-		argv = append(argv, "-mirror", b.mirror)
-	}
+	argv := slices.Concat([]string{self, "test", "-count=1"}, b.given, []string{"-k", kernel})
 	if b.test != "" {
 		argv = append(argv, "-run", b.test)
 	}

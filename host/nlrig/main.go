@@ -213,6 +213,17 @@ func (o *options) vmFlags(f *flag.FlagSet) {
 	f.IntVar(&o.memory, "m", qemu.DefaultMemory, "a VM's memory in `MiB`")
 }
 
+// shared are those of options that were given, for another nlrig.
+func shared(f *flag.FlagSet) (args []string) {
+	f.Visit(func(fl *flag.Flag) {
+		switch fl.Name {
+		case "cache", "mirror", "accel", "qemu", "cold", "entropy", "m":
+			args = append(args, fmt.Sprintf("-%s=%s", fl.Name, fl.Value))
+		}
+	})
+	return args
+}
+
 func parse(f *flag.FlagSet, args []string) error {
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
