@@ -105,8 +105,10 @@ func (c *Config) args() []string {
 	}
 	// Without cmpxchg16b: QEMU 7.2 leaves garbage in the flags when one faults
 	// (EFLAGS of the double fault holds bits of RAX), which the allocator of
-	// kernels from 6.12 on runs into about once in two thousand cases.
-	cpu := "max,-cx16"
+	// kernels from 6.12 on runs into about once in two thousand cases. Without
+	// the fast string operations the kernel clears and copies pages by words:
+	// TCG interprets each turn of a rep, so that a program's start takes half.
+	cpu := "max,-cx16,-erms,-fsrm"
 	if strings.HasPrefix(accel, "kvm") {
 		cpu = "host"
 	}
