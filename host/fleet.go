@@ -311,9 +311,10 @@ func (vm *VM) run(ctx context.Context, j *job, r *Result) {
 // quitGrace is how long a program may take to tell what it does and to end.
 const quitGrace = 4 * time.Second
 
-// attend passes signals on until the program has ended or must.
+// attend passes signals on until the program has ended or must. A program may
+// do with most of them as it likes; a kernel that is dead does not pass them on.
 func attend(ctx context.Context, vm *VM, p *Process, signals <-chan os.Signal) {
-	var quit, oops <-chan time.Time
+	var quit, oops, deaf <-chan time.Time
 	ill := vm.Ill()
 	done := ctx.Done()
 	for {
@@ -328,8 +329,16 @@ func attend(ctx context.Context, vm *VM, p *Process, signals <-chan os.Signal) {
 				continue
 			}
 			_ = p.Signal(sig) // one that cannot be sent is a VM that is lost
-			if sig == syscall.SIGQUIT && quit == nil {
+			switch {
+			case sig == syscall.SIGQUIT && quit == nil:
 				quit = time.After(quitGrace)
+			case deaf == nil:
+				deaf = time.After(quitGrace)
+			}
+		case <-deaf:
+			deaf = nil
+			if vm.silent() > quitGrace/2 {
+				quit = time.After(0)
 			}
 		case <-ill:
 			ill, oops = nil, time.After(oopsGrace)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,9 @@ type VM struct {
 	ill  chan struct{}                           // closed when the kernel reported what a program may not survive
 	done chan struct{}                           // closed when the reader has ended
 	fate chan func(silent time.Duration) Outcome // to the reader: the kernel is to be given up
+
+	born  time.Time
+	heard atomic.Int64 // after born
 
 	putting sync.Mutex // orders files; held before mu
 	shared  []byte     // memory that the guest sees, too; nil for none
@@ -95,7 +99,7 @@ func (r *Rig) OpenVM(ctx context.Context, t *Target, o VMOptions) (*VM, error) {
 	if s == nil {
 		return nil, &LostError{t.Name, failed}
 	}
-	vm := &VM{t: t, p: p, s: s, lost: make(chan struct{}), ill: make(chan struct{}), done: make(chan struct{}), fate: make(chan func(time.Duration) Outcome),
+	vm := &VM{t: t, p: p, s: s, born: time.Now(), lost: make(chan struct{}), ill: make(chan struct{}), done: make(chan struct{}), fate: make(chan func(time.Duration) Outcome),
 		programs: map[uint32]*Process{}, answers: map[uint32]chan wire.Message{}}
 	quiet := o.Quiet
 	if quiet == 0 {
@@ -172,7 +176,6 @@ func (vm *VM) read(silence time.Duration) {
 	defer close(vm.done)
 	quiet := time.NewTimer(silence)
 	defer quiet.Stop()
-	heard := time.Now()
 	give := func(why func() Outcome) {
 		vm.lose(why)
 		for range vm.s.in { // until the machine is closed
@@ -187,9 +190,9 @@ func (vm *VM) read(silence time.Duration) {
 			}
 			vm.take(msg)
 			quiet.Reset(silence)
-			heard = time.Now()
+			vm.heard.Store(int64(time.Since(vm.born)))
 		case why := <-vm.fate:
-			give(func() Outcome { return why(time.Since(heard)) })
+			give(func() Outcome { return why(vm.silent()) })
 			return
 		case <-quiet.C:
 			give(func() Outcome { return vm.s.hung(silence, silence) })
@@ -197,6 +200,9 @@ func (vm *VM) read(silence time.Duration) {
 		}
 	}
 }
+
+// silent is how long ago the agent was heard.
+func (vm *VM) silent() time.Duration { return time.Since(vm.born) - time.Duration(vm.heard.Load()) }
 
 // condemn gives the kernel up, for what why finds out. silent is how long ago its
 // agent was heard.

@@ -295,6 +295,13 @@ func (d *demo) lost(t *testing.T, kernel string, all bool) {
 			assert.Regexp(t, `(?m)^nlrig: \S+: `+x.words, r.out)
 		})
 	}
+	if !all {
+		return
+	}
+	// Whoever interrupts what hangs does not wait for it to be found out.
+	r := d.run(t, nil, "timeout", "--preserve-status", "-s", "INT", "15", d.nlrig, "exec", "-k", kernel, d.test, "-test.run=TestKernelHang$", "-test.v")
+	assert.Equal(t, "exit status 1", r.exit, r.out)
+	assert.Regexp(t, `(?m)^nlrig: \S+: hang: no result within 4s; .*, after it was to end`, r.out)
 }
 
 // left is for what a test leaves in a VM that is kept for the next.
