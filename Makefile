@@ -8,7 +8,8 @@
 # make soak       2,000 warm starts in a row and 50 at once
 # make golden     records what six real kernels do, for the tests of the emulated one
 # make fuzz       every fuzz target for FUZZTIME
-# make bisect-versions   finds changes between the kernels of the cache, beside their matrix
+# make bisect-versions   finds changes between the kernels of the cache, beside their
+#                 matrix, and one that is seen now and then, 20 times
 # make bisect     finds two changes in a made-up history of a real kernel, by building it
 # make check      formatting and vet, for every OS that a package is for
 #
@@ -77,7 +78,7 @@ fuzz:
 # UML=1 its kernels are of User Mode Linux.
 HISTORY ?= bin/history-$(COMMITS)
 bisect-versions: setup
-	NLRIG_BISECT=$${XDG_CACHE_HOME:-$$HOME/.cache}/nlrig $(GO) test -run BisectMatrix -count 1 -v -timeout 30m ./host/nlrig
+	NLRIG_BISECT=$${XDG_CACHE_HOME:-$$HOME/.cache}/nlrig $(GO) test -run 'BisectMatrix|BisectSometimes' -count 1 -v -timeout 60m ./host/nlrig
 
 bisect: setup setup-build bin/nlrig $(HISTORY)
 	@for case in rtnetlink/no-caps link/no-kind; do \

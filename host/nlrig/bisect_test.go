@@ -19,6 +19,26 @@ import (
 	"github.com/nlrig/nlrig/vmtest/nlcase"
 )
 
+// bisectCache is the one whose kernels are played on, all of them.
+func bisectCache(t *testing.T) string {
+	cache := os.Getenv("NLRIG_BISECT")
+	if cache == "" {
+		t.Skip("NLRIG_BISECT names no cache: some 30 kernels are played on, make bisect-versions does it")
+	}
+	return cache
+}
+
+// bisected is what nlrig bisect reports.
+func bisected(t *testing.T, cache string, args ...string) (r search.Report) {
+	dir := t.TempDir()
+	args = append([]string{"-cache", cache, "-here", "-log", filepath.Join(dir, "log"), "-o", "json=" + filepath.Join(dir, "json")}, args...)
+	require.NoError(t, bisectCommand(t.Context(), args))
+	text, err := os.ReadFile(filepath.Join(dir, "json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(text, &r))
+	return r
+}
+
 // changed are cases and two kernels between which they change: inside a stable
 // series, from one series to another, and the other way round.
 var changed = []struct{ name, good, bad string }{
@@ -39,13 +59,9 @@ var changed = []struct{ name, good, bad string }{
 }
 
 // TestBisectMatrix: what nlrig bisect finds is a boundary of the matrix, found
-// with few VMs. NLRIG_BISECT is the cache whose kernels are played on, all of
-// them.
+// with few VMs.
 func TestBisectMatrix(t *testing.T) {
-	cache := os.Getenv("NLRIG_BISECT")
-	if cache == "" {
-		t.Skip("NLRIG_BISECT names no cache: some 30 kernels are played on, make bisect-versions does it")
-	}
+	cache := bisectCache(t)
 	var names []string
 	for _, x := range changed {
 		if !slices.Contains(names, x.name) {
@@ -74,16 +90,9 @@ func TestBisectMatrix(t *testing.T) {
 			for k, kernel := range matrix.Kernels {
 				class[kernel.Name] = row.Cells[k].Class
 			}
-			dir := t.TempDir()
 			start := time.Now()
-			err := bisectCommand(t.Context(), []string{"-cache", cache, "-here", "-good", x.good, "-bad", x.bad, "-diff",
-				"-log", filepath.Join(dir, "log"), "-o", "json=" + filepath.Join(dir, "json"), x.name})
-			require.NoError(t, err)
+			got := bisected(t, cache, "-good", x.good, "-bad", x.bad, "-diff", x.name)
 			took := time.Since(start)
-			text, err := os.ReadFile(filepath.Join(dir, "json"))
-			require.NoError(t, err)
-			var got search.Report
-			require.NoError(t, json.Unmarshal(text, &got))
 			require.Len(t, got.Changes, 1)
 			c := got.Changes[0]
 			assert.NotEqual(t, class[c.Last] == class[x.good], class[c.First] == class[x.good], "%s is %s and %s is %s", c.Last, class[c.Last], c.First, class[c.First])
@@ -97,4 +106,20 @@ func TestBisectMatrix(t *testing.T) {
 			t.Logf("%s: %s, %s: %d kernels, %d VMs of %d at most, %d plays, %.1f s, confidence %.4f", x.name, c.Last, c.First, got.Of, got.Starts, most, got.Plays, took.Seconds(), got.Confidence)
 		})
 	}
+}
+
+// TestBisectSometimes: a case that three times in ten sees the change is as
+// likely to lead to it as is stated. The kernels' own random numbers say when.
+func TestBisectSometimes(t *testing.T) {
+	cache := bisectCache(t)
+	const all = 20
+	right := 0
+	for range all {
+		got := bisected(t, cache, "-entropy", "-good", "6.1.170", "-bad", "7.3.4", "testdata/sometimes.case")
+		if len(got.Changes) == 1 && got.Changes[0].Last == "6.1.192" && got.Changes[0].First == "6.12.43" {
+			right++
+		}
+		t.Logf("%d right; %d plays in %d VMs, %.1f s, confidence %.4f: %v", right, got.Plays, got.Starts, got.Seconds, got.Confidence, got.Outcome)
+	}
+	require.GreaterOrEqual(t, right, all-1)
 }
