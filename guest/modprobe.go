@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nlrig/nlrig/guest/layout"
 )
 
 // modprobeAddr is an abstract socket of the first network namespace, which is
@@ -55,7 +57,7 @@ const modprobePath = "/sbin/modprobe"
 // boots asks for modules several times, and each Go process that can only say
 // no costs it 50 ms under TCG.
 func (s *server) answerModprobe() error {
-	if err := os.Symlink("/init", modprobePath); err != nil {
+	if err := os.Symlink(layout.Init, modprobePath); err != nil {
 		return err
 	}
 	l, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)

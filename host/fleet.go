@@ -3,6 +3,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/host/gotest"
 	"github.com/nlrig/nlrig/host/qemu"
 	"github.com/nlrig/nlrig/kernels"
@@ -44,6 +46,62 @@ type pen struct {
 	start  sync.Mutex // orders preparation and the making of an image
 	warm   bool       // so that starts need no order
 	idle   []*VM
+	// Of the VMs that Ahead starts: those that are not there yet, and how many
+	// of them somebody waits for.
+	coming, awaited int
+}
+
+// Ahead starts a VM of v of the usual size, which the next program finds awake:
+// QEMU has translated by then what every start of a program goes through. What
+// goes wrong is for that program to notice.
+func (f *Fleet) Ahead(ctx context.Context, v kernels.Version) {
+	f.mu.Lock()
+	p, memory := f.pen(v, f.memoryOf(&cargo{})), f.memoryOf(&cargo{})
+	if len(f.vms) > 0 && len(f.vms) >= maxVMs(memory) {
+		f.mu.Unlock()
+		return
+	}
+	p.coming++
+	place := new(VM)
+	f.vms[place] = true
+	f.mu.Unlock()
+	vm, err := p.open(ctx, f)
+	if err == nil {
+		err = vm.stretch(ctx)
+	}
+	f.mu.Lock()
+	p.coming--
+	delete(f.vms, place)
+	if err == nil {
+		f.vms[vm] = true
+		p.idle = append(p.idle, vm)
+	}
+	f.room.Broadcast()
+	f.mu.Unlock()
+	if err != nil && vm != nil {
+		f.end(vm)
+	}
+}
+
+// stretch has a VM take a file and start a program.
+func (vm *VM) stretch(ctx context.Context) error {
+	if vm.shared != nil { // else it takes a while
+		if err := vm.Put(ctx, "/tmp/ahead", 0o600, bytes.NewReader(make([]byte, 4*smallFile))); err != nil {
+			return err
+		}
+	}
+	p, err := vm.Start(Spec{Path: layout.Init, Dir: "/", Stdout: io.Discard, Stderr: io.Discard})
+	if err != nil {
+		return err
+	}
+	if _, err := p.Wait(); err != nil { // its status says that it is of no use
+		return err
+	}
+	left, err := vm.Tidy(ctx)
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("%s: left behind: %v", vm.t.Name, left)
+	}
+	return err
 }
 
 // maxVMs is how many VMs run at once, of which each takes memory MiB.
@@ -63,24 +121,28 @@ func (f *Fleet) memoryOf(c *cargo) int {
 	return c.memory(least)
 }
 
-// get returns a VM of v with memory MiB.
-func (f *Fleet) get(ctx context.Context, v kernels.Version, memory int) (*VM, error) {
-	key := fmt.Sprintf("%s/%d", v.Entry(), memory)
-	f.mu.Lock()
+// pen is that of v's VMs with memory MiB. f.mu is held.
+func (f *Fleet) pen(v kernels.Version, memory int) *pen {
 	if f.pens == nil {
 		f.pens, f.vms = map[string]*pen{}, map[*VM]bool{}
 		f.room = sync.NewCond(&f.mu)
 	}
-	p := f.pens[key]
-	if p == nil {
-		p = &pen{target: f.Rig.ProgramTarget(v, func(c *qemu.Config) {
+	key := fmt.Sprintf("%s/%d", v.Entry(), memory)
+	if f.pens[key] == nil {
+		f.pens[key] = &pen{target: f.Rig.ProgramTarget(v, func(c *qemu.Config) {
 			c.Memory = memory
 			if f.Change != nil {
 				f.Change(c)
 			}
 		})}
-		f.pens[key] = p
 	}
+	return f.pens[key]
+}
+
+// get returns a VM of v with memory MiB.
+func (f *Fleet) get(ctx context.Context, v kernels.Version, memory int) (*VM, error) {
+	f.mu.Lock()
+	p := f.pen(v, memory)
 	stop := context.AfterFunc(ctx, f.room.Broadcast)
 	defer stop()
 	for {
@@ -98,6 +160,12 @@ func (f *Fleet) get(ctx context.Context, v kernels.Version, memory int) (*VM, er
 		if ctx.Err() != nil {
 			f.mu.Unlock()
 			return nil, context.Cause(ctx)
+		}
+		if p.awaited < p.coming {
+			p.awaited++
+			f.room.Wait()
+			p.awaited--
+			continue
 		}
 		if len(f.vms) == 0 || len(f.vms) < maxVMs(memory) {
 			break

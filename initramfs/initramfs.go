@@ -61,7 +61,7 @@ func Pack(agent []byte, modules []Module, extra ...cpio.Record) ([]byte, error) 
 		cpio.Directory("sys", 0o755),
 		cpio.Directory("tmp", 0o777),
 		cpio.Directory("sbin", 0o755),
-		cpio.StaticRecord(agent, cpio.Info{Name: "init", Mode: cpio.S_IFREG | 0o755}),
+		cpio.StaticRecord(agent, cpio.Info{Name: layout.Init[1:], Mode: cpio.S_IFREG | 0o755}),
 		cpio.StaticFile(rel(layout.AgentSum), Sum(agent), 0o644),
 		cpio.Directory(rel(layout.ModulesDir), 0o755),
 	}

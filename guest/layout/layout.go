@@ -3,6 +3,8 @@
 package layout
 
 const (
+	// Init is the agent.
+	Init = "/init"
 	// ModulesDir holds the modules of the transport. Their names sort in
 	// load order.
 	ModulesDir = "/modules"

@@ -16,8 +16,9 @@ import (
 )
 
 // BenchmarkEmptyTest takes, in turn, the time of go test for a package with one
-// empty test, whose binary go has linked before: natively, and in a warm VM. It
-// prints the medians and what the VM adds. Where virtme-ng is installed, and a
+// empty test, whose binary go has linked before: natively, as nlrig test, whose VM
+// starts while go builds, and with -exec, where it cannot. It prints the medians
+// and what the VM adds. Where virtme-ng is installed, and a
 // stock kernel that it can run, it has the two run it in that. The same go
 // command builds all of them.
 //
@@ -35,27 +36,30 @@ func BenchmarkEmptyTest(b *testing.B) {
 	} {
 		require.NoError(b, os.WriteFile(filepath.Join(pkg, name), []byte(text), 0o644))
 	}
-	run := func(args ...string) float64 {
-		cmd := exec.CommandContext(b.Context(), "go", append([]string{"test", "-count=1", "-vet=off"}, append(args, ".")...)...)
+	run := func(name string, args ...string) float64 {
+		cmd := exec.CommandContext(b.Context(), name, append([]string{"test", "-count=1", "-vet=off"}, append(args, ".")...)...)
 		cmd.Dir = pkg
 		start := time.Now()
 		out, err := cmd.CombinedOutput()
 		require.NoError(b, err, "%s", out)
 		return time.Since(start).Seconds()
 	}
-	native := func() float64 { return run() }
-	inVM := func() float64 { return run("-exec", nlrig+" exec -k 6.1") }
-	native()
-	inVM() // makes the image
-	var n, v, more []float64
+	in := func(kernel string) float64 { return run(nlrig, "-k", kernel) }
+	inExec := func() float64 { return run("go", "-exec", nlrig+" exec -k 6.1") }
+	run("go")
+	in("6.1") // makes the image
+	var n, v, e, more, moreExec []float64
 	for b.Loop() {
-		n, v = append(n, native()), append(v, inVM())
-		more = append(more, v[len(v)-1]-n[len(n)-1])
+		n, v, e = append(n, run("go")), append(v, in("6.1")), append(e, inExec())
+		last := len(n) - 1
+		more, moreExec = append(more, v[last]-n[last]), append(moreExec, e[last]-n[last])
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(middle(n), "s-native")
-	b.ReportMetric(middle(v), "s-nlrig")
-	b.ReportMetric(middle(more), "s-more")
+	b.ReportMetric(middle(v), "s-test")
+	b.ReportMetric(middle(more), "s-test-more")
+	b.ReportMetric(middle(e), "s-exec")
+	b.ReportMetric(middle(moreExec), "s-exec-more")
 	vng, err := exec.LookPath("vng")
 	if err != nil {
 		b.Log("vng is not on this machine: apt-get install virtme-ng, where there is such a package")
@@ -66,19 +70,17 @@ func BenchmarkEmptyTest(b *testing.B) {
 		b.Log(err)
 		return
 	}
-	ours := func() float64 {
-		return run("-exec", nlrig+" exec -k file:/boot/vmlinuz-"+release+",modules=/lib/modules/"+release)
-	}
-	theirs := func() float64 { return run("-exec", vng+" --disable-kvm --force-9p --run "+release+" --") }
+	ours := func() float64 { return in("file:/boot/vmlinuz-" + release + ",modules=/lib/modules/" + release) }
+	theirs := func() float64 { return run("go", "-exec", vng+" --disable-kvm --force-9p --run "+release+" --") }
 	ours()
 	var o, p []float64
 	for range peerRuns {
 		o, p = append(o, ours()), append(p, theirs())
 	}
 	b.Logf("%s, %d runs each", release, peerRuns)
-	b.ReportMetric(middle(o), "s-nlrig-same-kernel")
+	b.ReportMetric(middle(o), "s-test-same-kernel")
 	b.ReportMetric(middle(p), "s-vng")
-	b.ReportMetric(middle(o)/middle(p), "nlrig/vng")
+	b.ReportMetric(middle(o)/middle(p), "test/vng")
 }
 
 // peerRuns is how often the peer runs, which takes half a minute without KVM.

@@ -52,6 +52,13 @@ func testCommand(args []string) error {
 		return err
 	}
 	s := &testServer{options: &o, fleet: fleet, kernels: vs}
+	if o.gdb == "" {
+		s.wait.Go(func() { // while go builds
+			for _, v := range vs {
+				fleet.Ahead(ctx, v)
+			}
+		})
+	}
 	code, err := s.goTest(ctx, theirs)
 	cancel()
 	s.wait.Wait()
