@@ -51,7 +51,7 @@ func (vm *VM) Memory() (m Memory, err error) {
 		}
 		kb, _ := strconv.ParseInt(w[1], 10, 64)
 		switch {
-		case w[0] == "Private_Dirty:" && guest:
+		case w[0] == "Anonymous:" && guest: // not dirty, as the file may be, too
 			m.Own += kb << 10
 		case w[0] == "Rss:" && guest:
 			m.Shared += kb << 10
