@@ -44,6 +44,14 @@ func (w *warm) start(ctx context.Context, conf qemu.Config, timeout time.Duratio
 	}
 	conf.Image = image
 	vm, err := qemu.Start(ctx, conf)
+	if err != nil && image != nil && ctx.Err() == nil {
+		w.say(say, fmt.Sprintf("booting cold: its warm image does not start: %v", err))
+		if err := w.discard(); err != nil {
+			w.say(say, "remove the warm image: "+err.Error())
+		}
+		conf.Image, image = nil, nil
+		vm, err = qemu.Start(ctx, conf)
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -73,7 +81,9 @@ func (w *warm) open(ctx context.Context, conf qemu.Config, timeout time.Duration
 		return nil, nil, err
 	}
 	if err != nil {
-		w.say(say, fmt.Sprintf("booted cold, without a warm image: %v", err))
+		if ctx.Err() == nil { // else nobody wants to know
+			w.say(say, fmt.Sprintf("booted cold, without a warm image: %v", err))
+		}
 		return nil, vm, nil
 	}
 	w.image = i

@@ -90,6 +90,7 @@ func TestImageOfNoUse(t *testing.T) {
 	identity := func(name string) func(t *testing.T, rig *Rig, dir string) {
 		return rewrite(func(h map[string]any) { h["Identity"].(map[string]any)[name] = "was another" })
 	}
+	const notTaken = "its warm image does not start"
 	flip := func(b []byte) []byte { b[len(b)/2] ^= 1; return b }
 	cut := func(b []byte) []byte { return b[:len(b)/2] }
 	for _, x := range []struct {
@@ -112,6 +113,11 @@ func TestImageOfNoUse(t *testing.T) {
 		{"kernel upgraded", "another kernel", identity("Kernel")},
 		{"agent changed", "another agent", identity("Initrd")},
 		{"VM configured otherwise", "another configuration", identity("VM")},
+		{"QEMU does not take it", notTaken, func(t *testing.T, rig *Rig, dir string) {
+			state := []byte("no state of any VM")
+			edit("state", func([]byte) []byte { return state })(t, rig, dir)
+			header("State", fmt.Sprintf("%x", sha256.Sum256(state)))(t, rig, dir)
+		}},
 		{"another QEMU", "another QEMU", func(t *testing.T, rig *Rig, dir string) {
 			// The same program under a name that the image's name does not
 			// tell apart: a wrapper that has changed since.
@@ -136,11 +142,42 @@ func TestImageOfNoUse(t *testing.T) {
 			assert.False(t, p.warm, "it is noticed")
 			require.Len(t, p.said, 1)
 			assert.Contains(t, p.said[0], x.want)
+			if x.want == notTaken {
+				playFine(t, rig, "6.1") // which makes another: the run before had enough of them
+			}
 			p = playFine(t, rig, "6.1")
 			assert.True(t, p.warm, "there is one again")
 			assert.Empty(t, p.said)
 		})
 	}
+}
+
+// A start that is given up at any moment ends at once.
+func TestStartGivenUp(t *testing.T) {
+	rig := warmRig(t)
+	target := rig.ProgramTarget(selectKernels(t, rig, "6.1")[0], nil)
+	vm, err := rig.OpenVM(t.Context(), &target, VMOptions{})
+	require.NoError(t, err)
+	require.NoError(t, vm.Close())
+	for after := time.Millisecond; after < 400*time.Millisecond; after += after/2 + 3*time.Millisecond {
+		ended := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), after)
+			defer cancel()
+			vm, err := rig.OpenVM(ctx, &target, VMOptions{})
+			if err == nil {
+				err = vm.Close()
+			}
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			t.Log(after, err)
+		case <-time.After(15 * time.Second):
+			t.Fatalf("given up after %v, and still there 15 s later", after)
+		}
+	}
+	require.NoError(t, target.Close())
 }
 
 // An image that is removed while VMs start from it, over and over, costs boots and

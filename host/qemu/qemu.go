@@ -176,13 +176,14 @@ func (c *Config) binary() string {
 // ctx kills it. Close must be called.
 func Start(ctx context.Context, c Config) (*VM, error) {
 	var pairs [3][2]*os.File
-	defer func() {
+	closeTheirs := func() {
 		for _, p := range pairs {
 			if p[1] != nil {
-				p[1].Close() // QEMU's end, which it has a copy of by now
+				p[1].Close()
 			}
 		}
-	}()
+	}
+	defer closeTheirs()
 	for i, name := range []string{"port", "console", "qmp"} {
 		p, err := child.SocketPair(name)
 		if err != nil {
@@ -228,6 +229,7 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	cmd.WaitDelay = time.Second
 	vm.image, vm.started = c.Image, time.Now()
 	p, err := child.Start(cmd)
+	closeTheirs() // QEMU has its own; with ours open the console would have no end
 	if err != nil {
 		closeOurs()
 		vm.unshare()
