@@ -15,9 +15,9 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nlrig/nlrig/guest/layout"
 	"github.com/nlrig/nlrig/host/gotest"
 	"github.com/nlrig/nlrig/host/qemu"
+	"github.com/nlrig/nlrig/initramfs"
 	"github.com/nlrig/nlrig/kernels"
 )
 
@@ -85,16 +85,23 @@ func (f *Fleet) Ahead(ctx context.Context, v kernels.Version) {
 
 // stretch has a VM take a file and start a program.
 func (vm *VM) stretch(ctx context.Context) error {
-	if vm.shared != nil { // else it takes a while
-		if err := vm.Put(ctx, "/tmp/ahead", 0o600, bytes.NewReader(make([]byte, 4*smallFile))); err != nil {
-			return err
-		}
+	const file = "/tmp/ahead"
+	program := initramfs.Nothing()
+	if vm.shared != nil { // as a larger one
+		program = append(program, make([]byte, 4*smallFile)...)
 	}
-	p, err := vm.Start(Spec{Path: layout.Init, Dir: "/", Stdout: io.Discard, Stderr: io.Discard})
+	if err := vm.Put(ctx, file, 0o700, bytes.NewReader(program)); err != nil {
+		return err
+	}
+	p, err := vm.Start(Spec{Path: file, Dir: "/", Stdout: io.Discard, Stderr: io.Discard})
 	if err != nil {
 		return err
 	}
-	if _, err := p.Wait(); err != nil { // its status says that it is of no use
+	exit, err := p.Wait()
+	if err == nil && exit != (Exit{}) {
+		err = fmt.Errorf("%s: a program that does nothing: %v", vm.t.Name, exit)
+	}
+	if err != nil {
 		return err
 	}
 	left, err := vm.Tidy(ctx)

@@ -17,10 +17,9 @@ func Floor() ([]byte, error) {
 	})
 }
 
-// powerOff is an x86-64 executable of one segment that calls
-// reboot(LINUX_REBOOT_CMD_POWER_OFF) and then loops.
+// powerOff is an executable that calls reboot(LINUX_REBOOT_CMD_POWER_OFF) and then
+// loops.
 func powerOff() []byte {
-	const base, head = 0x400000, 64 + 56
 	code := []byte{0xb8, 169, 0, 0, 0} // mov eax, __NR_reboot
 	arg := func(op byte, v uint32) {
 		code = append(code, op)
@@ -30,7 +29,17 @@ func powerOff() []byte {
 	arg(0xbe, 672274793)                           // mov esi, LINUX_REBOOT_MAGIC2
 	arg(0xba, 0x4321fedc)                          // mov edx, LINUX_REBOOT_CMD_POWER_OFF
 	code = append(code, 0x0f, 0x05, 0xeb, -2&0xff) // syscall; jmp $
+	return executable(code)
+}
 
+// Nothing is an executable that ends at once, and well.
+func Nothing() []byte {
+	return executable([]byte{0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05}) // mov eax, __NR_exit; xor edi, edi; syscall
+}
+
+// executable is an x86-64 ELF file of one segment, which is code.
+func executable(code []byte) []byte {
+	const base, head = 0x400000, 64 + 56
 	var b bytes.Buffer
 	put := func(v ...any) {
 		for _, x := range v {
