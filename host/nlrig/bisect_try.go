@@ -278,6 +278,8 @@ func (o *commandOracle) once(ctx context.Context, kernel string) (key, skip stri
 		return "", "", nil, context.Cause(ctx)
 	case bounded.Err() != nil:
 		return exitBad, "", append(shown, fmt.Sprintf("no end within %v", o.b.timeout)), nil
+	case err == nil && o.b.pkg != "" && !out.passed():
+		return "", "no test passed, and none failed" + o.b.named(), shown, nil
 	case err == nil:
 		return exitGood, "", shown, nil
 	case !errors.As(err, &status):
@@ -301,11 +303,19 @@ func (o *commandOracle) once(ctx context.Context, kernel string) (key, skip stri
 
 // testCommand is nlrig test on one kernel, with the options of this nlrig.
 func (b *bisection) testCommand(self, kernel string) []string {
-	argv := slices.Concat([]string{self, "test", "-count=1"}, b.given, []string{"-k", kernel})
+	argv := slices.Concat([]string{self, "test", "-count=1", "-v"}, b.given, []string{"-k", kernel})
 	if b.test != "" {
 		argv = append(argv, "-run", b.test)
 	}
 	return append(argv, b.pkg)
+}
+
+// named says which tests were meant.
+func (b *bisection) named() string {
+	if b.test == "" {
+		return ""
+	}
+	return ": -run " + b.test
 }
 
 // filled is a command with the kernel's name in place of {}.
@@ -327,6 +337,12 @@ func (t *tail) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// passed says that go test -v tells of a test that passed: it is content, too,
+// where there is none of that name, or where all are skipped.
+func (t *tail) passed() bool { return passLine.Match(t.b) }
+
+var passLine = regexp.MustCompile(`(?m)^--- PASS: `)
 
 func (t *tail) lines() []string {
 	text := bytes.TrimRight(t.b, "\n")

@@ -51,3 +51,18 @@ func TestKernelsThatDoNotCome(t *testing.T) {
 		}
 	}
 }
+
+// A test that is skipped, or that there is none of, is no evidence.
+func TestNoTestPassed(t *testing.T) {
+	for out, want := range map[string]bool{
+		"testing: warning: no tests to run\nPASS\nok  \tx\t0.1s [no tests to run]\n":  false,
+		"=== RUN   TestA\n    a_test.go:3: not here\n--- SKIP: TestA (0.00s)\nPASS\n": false,
+		"=== RUN   TestA\n--- PASS: TestA (0.00s)\nPASS\nok  \tx\t0.1s\n":             true,
+		"ok  \tx\t0.1s\n": false,
+		"":                false,
+	} {
+		var o tail
+		_, _ = o.Write([]byte(out))
+		assert.Equal(t, want, o.passed(), "%q", out)
+	}
+}

@@ -239,7 +239,11 @@ func (r *Report) count() string {
 		return fmt.Sprintf("%d of %d commits tried: %d built, %d with an image that had answered before, %d told nothing; %d VMs, %.0f s",
 			len(r.Kernels), r.Of, r.Built, r.Known, skipped, r.Starts, r.Seconds)
 	}
-	s := fmt.Sprintf("%d of %d kernels tried, %d plays in %d VMs, %.1f s", len(r.Kernels), r.Of, r.Plays, r.Starts, r.Seconds)
+	s := fmt.Sprintf("%d of %d kernels tried, %d plays", len(r.Kernels), r.Of, r.Plays)
+	if r.Starts > 0 { // else of the emulated kernel, or a command's own
+		s += fmt.Sprintf(" in %d VMs", r.Starts)
+	}
+	s += fmt.Sprintf(", %.1f s", r.Seconds)
 	if r.Confidence > 0 {
 		s += fmt.Sprintf("; confidence %.2f %%", 100*r.Confidence)
 	}
