@@ -84,6 +84,9 @@ func (p *player) bootOnce(ctx context.Context) (*session, Outcome) {
 	}
 	start := time.Now()
 	m, warm, err := p.t.start(ctx, p.bootTimeout(), p.say)
+	if err != nil && warm && ctx.Err() == nil {
+		return p.bootCold(ctx, err)
+	}
 	if err != nil {
 		var skip *SkipError
 		if errors.As(err, &skip) {
@@ -108,11 +111,7 @@ func (p *player) bootOnce(ctx context.Context) (*session, Outcome) {
 			err = errors.New(f)
 		}
 		p.end(s, true)
-		p.say("booting cold: its warm image does not start: " + err.Error())
-		if err := p.t.discard(); err != nil {
-			p.say("remove the warm image: " + err.Error())
-		}
-		return p.bootOnce(ctx)
+		return p.bootCold(ctx, err)
 	}
 	if err != nil {
 		o := p.bootFailure(ctx, m, err)
@@ -132,6 +131,15 @@ func (p *player) bootOnce(ctx context.Context) (*session, Outcome) {
 		p.event(Event{Kind: Booted, Took: took})
 	}
 	return s, Outcome{}
+}
+
+// bootCold boots where the warm image does not start.
+func (p *player) bootCold(ctx context.Context, why error) (*session, Outcome) {
+	p.say("booting cold: its warm image does not start: " + why.Error())
+	if err := p.t.discard(); err != nil {
+		p.say("remove the warm image: " + err.Error())
+	}
+	return p.bootOnce(ctx)
 }
 
 func (p *player) bootFailure(ctx context.Context, m machine, err error) Outcome {

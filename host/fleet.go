@@ -55,32 +55,43 @@ type pen struct {
 // QEMU has translated by then what every start of a program goes through. What
 // goes wrong is for that program to notice.
 func (f *Fleet) Ahead(ctx context.Context, v kernels.Version) {
+	memory := f.memoryOf(&cargo{})
 	f.mu.Lock()
-	p, memory := f.pen(v, f.memoryOf(&cargo{})), f.memoryOf(&cargo{})
+	defer f.mu.Unlock()
+	p := f.pen(v, memory)
 	if len(f.vms) > 0 && len(f.vms) >= maxVMs(memory) {
-		f.mu.Unlock()
 		return
 	}
 	p.coming++
+	vm, err := f.start(ctx, p)
+	if err == nil {
+		f.mu.Unlock()
+		if err = vm.stretch(ctx); err != nil {
+			f.end(vm)
+		}
+		f.mu.Lock()
+	}
+	p.coming--
+	if err == nil {
+		p.idle = append(p.idle, vm)
+	}
+	f.room.Broadcast()
+}
+
+// start starts a VM, whose room it holds until it is there. f.mu is held, but not
+// meanwhile.
+func (f *Fleet) start(ctx context.Context, p *pen) (*VM, error) {
 	place := new(VM)
 	f.vms[place] = true
 	f.mu.Unlock()
 	vm, err := p.open(ctx, f)
-	if err == nil {
-		err = vm.stretch(ctx)
-	}
 	f.mu.Lock()
-	p.coming--
 	delete(f.vms, place)
 	if err == nil {
 		f.vms[vm] = true
-		p.idle = append(p.idle, vm)
 	}
 	f.room.Broadcast()
-	f.mu.Unlock()
-	if err != nil && vm != nil {
-		f.end(vm)
-	}
+	return vm, err
 }
 
 // stretch has a VM take a file and start a program.
@@ -185,18 +196,8 @@ func (f *Fleet) get(ctx context.Context, v kernels.Version, memory int) (*VM, er
 		}
 		f.room.Wait()
 	}
-	place := new(VM) // holds the room until the VM is there
-	f.vms[place] = true
-	f.mu.Unlock()
-	vm, err := p.open(ctx, f)
-	f.mu.Lock()
-	delete(f.vms, place)
-	if err == nil {
-		f.vms[vm] = true
-	}
-	f.room.Broadcast()
-	f.mu.Unlock()
-	return vm, err
+	defer f.mu.Unlock()
+	return f.start(ctx, p)
 }
 
 // open starts a VM. The first one of a kernel makes what the others start from.
@@ -407,12 +408,11 @@ func attend(ctx context.Context, vm *VM, p *Process, signals <-chan os.Signal) {
 			switch {
 			case sig == syscall.SIGQUIT && quit == nil:
 				quit = time.After(quitGrace)
-			case deaf == nil:
+			case deaf == nil && (sig == syscall.SIGINT || sig == syscall.SIGTERM || sig == syscall.SIGHUP):
 				deaf = time.After(quitGrace)
 			}
 		case <-deaf:
-			deaf = nil
-			if vm.silent() > quitGrace/2 {
+			if deaf = nil; vm.silent() >= quitGrace {
 				quit = time.After(0)
 			}
 		case <-ill:

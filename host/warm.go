@@ -44,16 +44,8 @@ func (w *warm) start(ctx context.Context, conf qemu.Config, timeout time.Duratio
 	}
 	conf.Image = image
 	vm, err := qemu.Start(ctx, conf)
-	if err != nil && image != nil && ctx.Err() == nil {
-		w.say(say, fmt.Sprintf("booting cold: its warm image does not start: %v", err))
-		if err := w.discard(); err != nil {
-			w.say(say, "remove the warm image: "+err.Error())
-		}
-		conf.Image, image = nil, nil
-		vm, err = qemu.Start(ctx, conf)
-	}
 	if err != nil {
-		return nil, false, err
+		return nil, image != nil, err
 	}
 	return vm, image != nil, nil
 }

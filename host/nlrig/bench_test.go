@@ -18,9 +18,8 @@ import (
 // BenchmarkEmptyTest takes, in turn, the time of go test for a package with one
 // empty test, whose binary go has linked before: natively, as nlrig test, whose VM
 // starts while go builds, and with -exec, where it cannot. It prints the medians
-// and what the VM adds. Where virtme-ng is installed, and a
-// stock kernel that it can run, it has the two run it in that. The same go
-// command builds all of them.
+// and what the VM adds. Where virtme-ng is installed, and a stock kernel that it
+// can run, it has the two run it in that. The same go command builds all of them.
 //
 //	make bench BENCH=EmptyTest COUNT=20
 func BenchmarkEmptyTest(b *testing.B) {

@@ -58,6 +58,7 @@ func TestNoTestPassed(t *testing.T) {
 		"testing: warning: no tests to run\nPASS\nok  \tx\t0.1s [no tests to run]\n":  false,
 		"=== RUN   TestA\n    a_test.go:3: not here\n--- SKIP: TestA (0.00s)\nPASS\n": false,
 		"=== RUN   TestA\n--- PASS: TestA (0.00s)\nPASS\nok  \tx\t0.1s\n":             true,
+		"=== RUN   TestA\nno newline--- PASS: TestA (0.00s)\nPASS\n":                  true,
 		"ok  \tx\t0.1s\n": false,
 		"":                false,
 	} {
