@@ -191,6 +191,11 @@ func (a *apt) update(ctx context.Context) (packages []Package, complete bool, er
 	}
 	wg.Wait()
 	if !answered {
+		// On a full disk the network is not at fault, whatever apt makes of it.
+		full := new(cachedir.FullError)
+		if err := cachedir.DiskError(filepath.Dir(a.dir), errors.New(failed)); errors.As(err, &full) {
+			return nil, false, err
+		}
 		return nil, false, fmt.Errorf("%s: %s; check the network, or name another mirror with --mirror", a.archives.main.URI, failed)
 	}
 	if err := errors.Join(errs...); err != nil {
