@@ -38,14 +38,14 @@ const (
 
 // server answers one host.
 type server struct {
-	conn    *wire.Conn
-	kernel  local.Kernel
-	vm      *vm           // nil when the kernel is not ours
-	running atomic.Uint32 // the running case's ID, 0 for none
-	said    atomic.Bool   // hello
-	plays   chan *wire.Play
-	warm    chan struct{}                 // closed when the case that warms up has been played
-	told    atomic.Pointer[chan struct{}] // closed when the running case's result is out
+	conn      *wire.Conn
+	kernel    local.Kernel
+	vm        *vm                           // nil when the kernel is not ours
+	running   atomic.Uint32                 // the running case's ID, 0 for none
+	greeted   chan struct{}                 // closed behind the hello
+	listening atomic.Bool                   // somebody reads from conn
+	ended     chan error                    // has why the host is not listened to any more
+	told      atomic.Pointer[chan struct{}] // closed when the running case's result is out
 
 	mu    sync.Mutex // guards wants, next
 	wants map[uint32]chan *wire.Module
@@ -56,27 +56,35 @@ type server struct {
 	putting  putting
 }
 
-// start starts the goroutines that are there for good, so that the image of a VM
-// has them.
-func (s *server) start() {
+func (s *server) init() {
 	s.wants = make(map[uint32]chan *wire.Module)
 	s.programs.all = make(map[uint32]*program)
-	s.plays = make(chan *wire.Play, 1)
-	go func() {
-		for p := range s.plays {
-			s.play(p)
-		}
-	}()
+	s.ended = make(chan error, 1)
+	s.greeted = make(chan struct{})
 	go s.beat()
 }
 
-// serve waits to be woken, says hello and does what the host asks until the
-// stream ends. The host ends a VM.
-func (s *server) serve(hello *wire.Hello) error {
+// serve waits to be woken, says hello and plays what comes first, if that is a
+// case: serve is called in its namespace. All else is done elsewhere.
+func (s *server) serve(hello *wire.Hello) {
+	s.listening.Store(true)
 	first, err := s.conn.Recv()
-	if err != nil {
-		return fmt.Errorf("host: %w", err)
+	if err == nil {
+		err = s.greet(first, hello)
 	}
+	if err == nil {
+		first, err = s.conn.Recv()
+	}
+	if play, ok := first.(*wire.Play); ok && err == nil {
+		s.listening.Store(false)
+		s.play(play)
+		s.attend()
+		return
+	}
+	go s.listen(first, err)
+}
+
+func (s *server) greet(first wire.Message, hello *wire.Hello) error {
 	wake, ok := first.(*wire.Wake)
 	if !ok {
 		return fmt.Errorf("the host's first message is %v, want wake", first.Type())
@@ -89,52 +97,90 @@ func (s *server) serve(hello *wire.Hello) error {
 	if err := s.conn.Send(hello); err != nil {
 		return err
 	}
-	s.said.Store(true)
-	for {
-		m, err := s.conn.Recv()
-		if err != nil {
-			return fmt.Errorf("host: %w", err)
-		}
-		switch m := m.(type) {
-		case *wire.Play:
-			s.plays <- m
-		case *wire.Module:
-			s.mu.Lock()
-			c := s.wants[m.ID]
-			s.mu.Unlock()
-			if c != nil {
-				c <- m
-			}
-		case *wire.Show:
-			err = s.conn.Send(&wire.Stacks{Text: s.stacks()})
-		case *wire.Equip:
-			// The kernel may want modules, which this loop takes.
-			go func() { _ = s.done(m.ID, nil, s.equip()) }()
-		case *wire.Put:
-			if last, failed := s.put(m); last {
-				err = s.done(m.ID, nil, failed)
-			}
-		case *wire.Fetch:
-			go s.fetch(m)
-		case *wire.Exec:
-			s.run(m)
-		case *wire.Input:
-			s.typed(m)
-		case *wire.Signal:
-			s.signal(m)
-		case *wire.Resize:
-			resize(m.Rows, m.Cols)
-		case *wire.Tidy:
-			go func() { _ = s.done(m.ID, s.tidy(), nil) }() // a host that is gone is noticed by serve
-		case *wire.Modprobe:
-			go func() { _ = s.done(m.ID, nil, s.module(m.Name)) }()
-		case *wire.Leave:
-			go s.bye()
-		}
-		if err != nil {
-			return err
-		}
+	close(s.greeted)
+	return nil
+}
+
+// talks says whether the host has been greeted.
+func (s *server) talks() bool {
+	select {
+	case <-s.greeted:
+		return true
+	default:
+		return false
 	}
+}
+
+// attend has somebody listen to the host, unless somebody does.
+func (s *server) attend() {
+	if s.listening.CompareAndSwap(false, true) {
+		go s.listen(nil, nil)
+	}
+}
+
+// listen does what the host asks, from m on. While it plays a case nobody
+// listens, for a thread that waits at the port keeps the others from running
+// until Go's runtime finds out. Where the host may have something to say to a
+// case, it is attended to.
+func (s *server) listen(m wire.Message, err error) {
+	for {
+		if m == nil && err == nil {
+			m, err = s.conn.Recv()
+		}
+		if err != nil {
+			s.ended <- fmt.Errorf("host: %w", err)
+			return
+		}
+		if play, ok := m.(*wire.Play); ok {
+			s.listening.Store(false)
+			s.play(play)
+			if !s.listening.CompareAndSwap(false, true) {
+				return
+			}
+		} else {
+			err = s.do(m)
+		}
+		m = nil
+	}
+}
+
+// do does what is no case. The host ends a VM.
+func (s *server) do(m wire.Message) (err error) {
+	switch m := m.(type) {
+	case *wire.Module:
+		s.mu.Lock()
+		c := s.wants[m.ID]
+		s.mu.Unlock()
+		if c != nil {
+			c <- m
+		}
+	case *wire.Show:
+		err = s.conn.Send(&wire.Stacks{Text: s.stacks()})
+	case *wire.Equip:
+		// The kernel may want modules, which this loop takes.
+		go func() { _ = s.done(m.ID, nil, s.equip()) }()
+	case *wire.Put:
+		if last, failed := s.put(m); last {
+			err = s.done(m.ID, nil, failed)
+		}
+	case *wire.Fetch:
+		go s.fetch(m)
+	case *wire.Exec:
+		s.run(m)
+	case *wire.Input:
+		s.typed(m)
+	case *wire.Signal:
+		s.signal(m)
+	case *wire.Resize:
+		resize(m.Rows, m.Cols)
+	case *wire.Tidy:
+		go func() { _ = s.done(m.ID, s.tidy(), nil) }() // a host that is gone is noticed by serve
+	case *wire.Modprobe:
+		go func() { _ = s.done(m.ID, nil, s.module(m.Name)) }()
+	case *wire.Leave:
+		go s.bye()
+	}
+	return err
 }
 
 // done answers what has an ID.
@@ -147,10 +193,12 @@ func (s *server) done(id uint32, left []string, failed error) error {
 }
 
 func (s *server) beat() {
-	for range time.Tick(heartbeat) {
-		if !s.said.Load() {
-			continue
-		}
+	tick := time.NewTicker(heartbeat)
+	tick.Stop()
+	<-s.greeted
+	tick.Reset(heartbeat)
+	for range tick.C {
+		s.attend() // the host may want to see where a case hangs
 		s.readLog(beatRecords)
 		s.programs.reapOrphans()
 		if s.conn.Send(&wire.Heartbeat{Case: s.running.Load()}) != nil {
@@ -166,7 +214,7 @@ func (s *server) readLog(limit int) {
 	}
 	id := s.running.Load()
 	s.vm.log.drain(limit, func(r record) {
-		if s.vm.wanted(id, r) && s.said.Load() {
+		if s.vm.wanted(id, r) && s.talks() {
 			// A host that is gone is noticed by serve.
 			_ = s.conn.Send(&wire.Kmsg{Case: id, Priority: r.priority, User: r.user, Text: r.text})
 		}
@@ -188,11 +236,9 @@ func (s *server) play(p *wire.Play) {
 		s.vm.end(r)
 	}
 	s.running.Store(0)
-	if !s.said.Load() {
-		close(s.warm) // there is nobody to tell yet
-		return
+	if s.talks() { // else there is nobody to tell yet
+		_ = s.conn.Send(r)
 	}
-	_ = s.conn.Send(r)
 }
 
 // untilTold keeps the namespace of a case until its result is out: the kernel
@@ -239,6 +285,7 @@ func (s *server) module(name string) error {
 	if err := s.conn.Send(&wire.Want{ID: id, Name: name}); err != nil {
 		return err
 	}
+	s.attend()
 	deadline := time.After(wantTimeout)
 	for {
 		select {
@@ -341,8 +388,9 @@ func helloOf(agent string) *wire.Hello {
 // descriptor 3. The kernel's log and its modules are not touched.
 func ServeProcess() error {
 	s := &server{conn: wire.NewConn(wire.Guest, port(3))}
-	s.start()
-	err := s.serve(helloOf(""))
+	s.init()
+	s.serve(helloOf(""))
+	err := <-s.ended
 	if errors.Is(err, io.EOF) {
 		return nil // the host is gone
 	}

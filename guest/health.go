@@ -253,7 +253,6 @@ func (v *vm) namespaces() (ids []uint32) {
 func (s *server) bye() {
 	var b wire.Bye
 	if s.vm != nil {
-		s.kernel.Discard() // a case in a user namespace has one of its own
 		b.Undead = s.vm.undead()
 		s.readLog(allRecords)
 	}

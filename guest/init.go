@@ -43,6 +43,7 @@ func Init() error {
 		return err
 	}
 	s := &server{vm: vm}
+	s.init()
 	s.kernel.AllowFaults = true
 	s.kernel.LoadModule = s.module
 	if os.Getenv(layout.Share) != "" {
@@ -58,7 +59,6 @@ func Init() error {
 	}
 	s.kernel.Entered = vm.entered
 	s.kernel.Until = s.untilTold
-	s.start()
 	hello := helloOf(string(sum))
 	hello.Tainted = vm.tainted()
 	image := os.Getenv(layout.WarmUp) != ""
@@ -66,19 +66,22 @@ func Init() error {
 		s.warmUp()
 	}
 	vm.begin(firstCase)
-	s.kernel.Prepare()
-	if image {
-		settle()
-		s.readLog(allRecords)
-	}
-	// The host sees the port open, and takes the VM to be ready for its image.
-	rw, err := openPort()
-	if err != nil {
-		return err
-	}
-	s.conn = wire.NewConn(wire.Guest, rw)
-	hello.Started, hello.Loaded, hello.Ready = started, loaded, monotonic()
-	return s.serve(hello)
+	s.kernel.Fresh(func() {
+		if image {
+			settle()
+			s.readLog(allRecords)
+		}
+		// The host sees the port open, and takes the VM to be ready for its image.
+		rw, err := openPort()
+		if err != nil {
+			s.ended <- err
+			return
+		}
+		s.conn = wire.NewConn(wire.Guest, rw)
+		hello.Started, hello.Loaded, hello.Ready = started, loaded, monotonic()
+		s.serve(hello)
+	})
+	return <-s.ended
 }
 
 // firstCase is the number that the host gives to the first case of a VM, whose
@@ -101,16 +104,16 @@ collect s ...
 // saves, so that a VM without an image goes without.
 func (s *server) warmUp() {
 	spareThreads()
-	s.warm = make(chan struct{})
-	s.plays <- &wire.Play{ID: 1, Name: "warm", Text: []byte(warmText)}
-	<-s.warm
+	s.play(&wire.Play{ID: 1, Name: "warm", Text: []byte(warmText)})
 	s.vm.undead() // waits
+	// Else each page that is new to the agent costs a fault.
+	_ = unix.Mlockall(unix.MCL_CURRENT) // only makes it faster
 }
 
 // spareThreads leaves the runtime with threads that wait for work. Else it would
 // make them in each VM anew, whenever one blocks in the kernel.
 func spareThreads() {
-	const n = 3
+	const n = 6
 	var all sync.WaitGroup
 	for range n {
 		all.Go(func() {

@@ -37,8 +37,8 @@ type Kernel struct {
 	// when the channel is closed.
 	Until func() <-chan struct{}
 
-	running atomic.Uint64 // thread<<32 | line
-	spare   atomic.Pointer[chan job]
+	running atomic.Uint64          // thread<<32 | line
+	fresh   atomic.Int32           // thread of Fresh whose namespace no case has had
 	buf     atomic.Pointer[[]byte] // of a case that has ended, for the next
 }
 
@@ -141,60 +141,54 @@ func (e *NamespaceError) Error() string {
 
 func (e *NamespaceError) Unwrap() error { return e.Err }
 
-// job is what a thread does in its fresh namespace.
-type job struct {
-	setup nlcase.Setup
-	f     func(nlcase.Net)
-	done  chan<- error
-	until <-chan struct{} // nil for at once
-}
-
-// Prepare makes the namespace of the next case, which starts the sooner.
-func (k *Kernel) Prepare() {
-	jobs := make(chan job)
-	ready := make(chan struct{})
-	go k.thread(jobs, func() { close(ready) })
-	<-ready
-	k.spare.Store(&jobs)
-}
-
-// Discard lets go of the namespace that Prepare made, if no case has had it.
-func (k *Kernel) Discard() {
-	if spare := k.spare.Swap(nil); spare != nil {
-		close(*spare)
-	}
+// Fresh calls f in a fresh network namespace, on a thread that ends with f. The
+// first case that f plays has that namespace, and starts the sooner.
+func (k *Kernel) Fresh(f func()) {
+	go k.apart(func(err error) {
+		if err == nil {
+			k.fresh.Store(int32(unix.Gettid()))
+			defer k.fresh.Store(0)
+		}
+		deepen()
+		f()
+	})
 }
 
 // Net calls f in a fresh network namespace, on a thread that ends with f. All
 // errors are *NamespaceError.
 func (k *Kernel) Net(s nlcase.Setup, f func(nlcase.Net)) error {
-	done := make(chan error, 1)
-	j := job{setup: s, f: f, done: done}
+	if k.fresh.CompareAndSwap(int32(unix.Gettid()), 0) {
+		return k.inNamespace(s, f)
+	}
+	var until <-chan struct{}
 	if k.Until != nil {
-		j.until = k.Until()
+		until = k.Until()
 	}
-	if spare := k.spare.Swap(nil); spare != nil {
-		*spare <- j
-		return <-done
-	}
-	jobs := make(chan job, 1)
-	jobs <- j
-	go k.thread(jobs, func() {})
+	done := make(chan error, 1)
+	go k.apart(func(err error) {
+		if err != nil {
+			done <- &NamespaceError{"unshare(CLONE_NEWNET)", err}
+			return
+		}
+		done <- k.inNamespace(s, f)
+		if until != nil {
+			<-until
+		}
+	})
 	return <-done
 }
 
-// thread does one job, on a thread and in a namespace of its own, and says when
-// these are there.
-func (k *Kernel) thread(jobs <-chan job, ready func()) {
+// apart calls f on a thread that ends with it, in a namespace of its own or with
+// what kept it from having one.
+func (k *Kernel) apart(f func(error)) {
 	// Never unlocked: the thread goes, and its namespace with it.
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
-		// The first thread cannot go. While it is held here, the job gets
-		// another.
+		// The first thread cannot go. While it is held here, f gets another.
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			k.thread(jobs, ready)
+			k.apart(f)
 		}()
 		<-ended
 		runtime.UnlockOSThread()
@@ -204,20 +198,7 @@ func (k *Kernel) thread(jobs <-chan job, ready func()) {
 	if err == nil && k.Entered != nil {
 		k.Entered()
 	}
-	deepen()
-	ready()
-	j, wanted := <-jobs
-	if !wanted {
-		return
-	}
-	if err != nil {
-		j.done <- &NamespaceError{"unshare(CLONE_NEWNET)", err}
-		return
-	}
-	j.done <- k.inNamespace(j.setup, j.f)
-	if j.until != nil {
-		<-j.until
-	}
+	f(err)
 }
 
 // deepen has the goroutine's stack grow to what a case needs, ahead of the case.

@@ -79,7 +79,7 @@ type Conn struct {
 
 // NewConn speaks over rw, which must not be used otherwise from then on.
 func NewConn(side Side, rw io.ReadWriter) *Conn {
-	return &Conn{side: side, r: rw, w: rw}
+	return &Conn{side: side, r: rw, w: rw, buf: make([]byte, 0, 16<<10)}
 }
 
 // Send writes m as one frame in one Write.
