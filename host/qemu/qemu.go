@@ -96,7 +96,29 @@ type VM struct {
 // Expedited grace periods take a sixth from the cases of older kernels, which
 // wait for one wherever a device goes.
 const commandLine = "console=ttyS0 loglevel=6 panic=-1 unknown_nmi_panic" +
-	" cryptomgr.notests mitigations=off nokaslr no_timer_check random.trust_cpu=on pci=noacpi rcupdate.rcu_expedited=1 psi=0 GODEBUG=asyncpreemptoff=1"
+	" cryptomgr.notests mitigations=off nokaslr no_timer_check random.trust_cpu=on rcupdate.rcu_expedited=1 psi=0 GODEBUG=asyncpreemptoff=1"
+
+const uniprocessor = "pci=noacpi"
+
+// MinMemory is the least that kernels of today boot and play in, MaxMemory what
+// is below the hole for PCI devices, beside the memory that is shared; both in
+// MiB. MaxCPUs is what Debian's kernels of all ages can have.
+const (
+	MinMemory = 128
+	MaxMemory = 3072
+	MaxCPUs   = 64
+)
+
+// Check says what is wrong with c.
+func (c *Config) Check() error {
+	if m := c.memory(); m < MinMemory || m > MaxMemory {
+		return fmt.Errorf("a VM of %d MiB of memory: want %d to %d", m, MinMemory, MaxMemory)
+	}
+	if c.CPUs < 0 || c.CPUs > MaxCPUs {
+		return fmt.Errorf("a VM of %d processors: want 1 to %d", c.CPUs, MaxCPUs)
+	}
+	return nil
+}
 
 func (c *Config) args() []string {
 	accel := c.Accel
@@ -120,8 +142,11 @@ func (c *Config) args() []string {
 		"-smp", strconv.Itoa(c.cpus()),
 	}
 	words := c.Append
+	if c.cpus() == 1 {
+		words = uniprocessor + " " + words
+	}
 	if c.Share {
-		args = append(args, "-m", strconv.Itoa(c.memory()+layout.ShareSize>>20))
+		args = append(args, "-m", strconv.Itoa(c.ram()+layout.ShareSize>>20))
 		args = append(args, c.shareArgs()...)
 		words += c.shareWords()
 	} else {
@@ -132,13 +157,13 @@ func (c *Config) args() []string {
 	switch {
 	case c.Image != nil:
 		// The kernel is in the memory. Without it QEMU starts sooner.
-		args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/6,share=off", c.memory()),
+		args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/6,share=off", c.ram()),
 			"-incoming", "defer")
 	default:
 		if c.MemoryFile != nil {
-			args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/6,share=on", c.memory()))
+			args = append(args, "-object", fmt.Sprintf("memory-backend-file,id=ram,size=%dM,mem-path=/proc/self/fd/6,share=on", c.ram()))
 		} else {
-			args = append(args, "-object", fmt.Sprintf("memory-backend-ram,id=ram,size=%dM", c.memory()))
+			args = append(args, "-object", fmt.Sprintf("memory-backend-ram,id=ram,size=%dM", c.ram()))
 		}
 		args = append(args, "-kernel", c.Kernel, "-append", strings.TrimSpace(commandLine+" "+words))
 		if c.Initrd != "" {
@@ -163,6 +188,15 @@ func (c *Config) memory() int {
 	return c.Memory
 }
 
+// ram is what QEMU has beside the memory that is shared: the guest's own, up to
+// where that begins.
+func (c *Config) ram() int {
+	if c.Share {
+		return c.shareAt()
+	}
+	return c.memory()
+}
+
 func (c *Config) cpus() int { return max(c.CPUs, 1) }
 
 func (c *Config) binary() string {
@@ -175,6 +209,9 @@ func (c *Config) binary() string {
 // Start runs QEMU. Its kernel has not booted yet when Start returns. Ending
 // ctx kills it. Close must be called.
 func Start(ctx context.Context, c Config) (*VM, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
 	var pairs [3][2]*os.File
 	closeTheirs := func() {
 		for _, p := range pairs {

@@ -50,9 +50,17 @@ func (c *Config) shareArgs() []string {
 	}
 }
 
+// shareAt is where it begins, in MiB: behind what the kernel reserves to round
+// its own up, which /dev/mem does not show (arch/x86/kernel/e820.c
+// ram_alignment).
+func (c *Config) shareAt() int {
+	const align = 64
+	return (c.memory() + align - 1) / align * align
+}
+
 // shareWords are the kernel's.
 func (c *Config) shareWords() string {
-	return fmt.Sprintf(" mem=%dM numa=off %s=%d", c.memory(), layout.Share, c.memory()<<20)
+	return fmt.Sprintf(" mem=%dM numa=off %s=%d", c.memory(), layout.Share, c.shareAt()<<20)
 }
 
 // shareFD is the descriptor of the memory that is shared, the last in Start's

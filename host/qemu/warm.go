@@ -254,7 +254,7 @@ func memorySum(f *os.File, size int64, zero func(off, n int64)) (sum uint32, err
 // was booted is handed out as it is, running or dead, with the reason. Neither
 // comes with an error of starting QEMU.
 func (s *Images) Make(ctx context.Context, name string, id Identity, c Config, timeout time.Duration) (i *Image, vm *VM, why error) {
-	m, err := s.begin(name, int64(c.memory())<<20)
+	m, err := s.begin(name, int64(c.ram())<<20)
 	if err == nil {
 		c.MemoryFile = m.image.memory
 	}
@@ -288,7 +288,7 @@ func (s *Images) Make(ctx context.Context, name string, id Identity, c Config, t
 	_ = vm.Close() // all that it had is in the image
 	i.kept = make(chan error, 1)
 	go func() {
-		i.kept <- s.keep(m, header{Format: imageFormat, Identity: id, Size: int64(c.memory()) << 20, Console: i.Console})
+		i.kept <- s.keep(m, header{Format: imageFormat, Identity: id, Size: int64(c.ram()) << 20, Console: i.Console})
 		close(i.kept)
 	}()
 	return i, nil, nil
@@ -305,6 +305,11 @@ type making struct {
 func (s *Images) begin(name string, size int64) (*making, error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, cachedir.DiskError(s.Dir, err)
+	}
+	// QEMU does not survive it where there is no room for what the guest writes.
+	var disk unix.Statfs_t
+	if err := unix.Statfs(s.Dir, &disk); err == nil && int64(disk.Bavail)*disk.Bsize < size {
+		return nil, fmt.Errorf("%s has %d MB left, and the guest may write %d", s.Dir, int64(disk.Bavail)*disk.Bsize>>20, size>>20)
 	}
 	lock, err := cachedir.TryLock(s.Dir, name)
 	if errors.Is(err, cachedir.ErrLocked) {
