@@ -27,6 +27,27 @@ func Args(args []string, kernel string) []string {
 	return args
 }
 
+// Asks says whether args ask for anything on a kernel: what they name may be for
+// others alone.
+func Asks(args []string, kernel string) bool {
+	asked, dropped := false, false
+	for i, arg := range Args(args, kernel) {
+		flag, pattern, given := strings.Cut(arg, "=")
+		if !given && i > 0 {
+			flag, pattern = args[i-1], arg
+		}
+		if !takesPattern(flag) || strings.HasSuffix(flag, "skip") {
+			continue
+		}
+		asked = asked || pattern != nothing
+		dropped = dropped || arg != args[i]
+	}
+	return asked || !dropped
+}
+
+// nothing is a pattern that no name is like.
+const nothing = "^$"
+
 func takesPattern(flag string) bool {
 	return slices.Contains([]string{"-test.run", "-test.bench", "-test.skip"}, "-"+strings.TrimLeft(flag, "-"))
 }
@@ -46,7 +67,7 @@ func onKernel(pattern, label, flag string) string {
 		rest = append(rest, strings.Join(elements, "/"))
 	}
 	if len(rest) == 0 && !strings.HasSuffix(flag, "skip") {
-		return "^$"
+		return nothing
 	}
 	return strings.Join(rest, "|")
 }

@@ -25,6 +25,27 @@ func TestArgs(t *testing.T) {
 	}
 }
 
+func TestAsks(t *testing.T) {
+	for _, x := range []struct {
+		args        string
+		on61, on612 bool
+	}{
+		{"", true, true},
+		{"-test.v -test.run=TestX", true, true},
+		{"-test.run=^TestX$/^kernel=6\\.1\\.2$", true, false},
+		{"-test.run TestX/kernel=6.12.3|TestY/kernel=6.1.2", true, true},
+		{"-test.run=^$ -test.bench=BenchmarkX/kernel=6.12.3", false, true},
+		{"-test.run=^$ -test.bench=.", true, true},
+		{"-test.run=TestX/kernel=6.1.2 -test.skip=TestX/b", true, false},
+		{"-test.run=^$", true, true},
+		{"-test.skip=TestX/kernel=6.1.2", true, true},
+		{"-test.v -- -test.run=TestX/kernel=6.1.2", true, true},
+	} {
+		assert.Equal(t, x.on61, Asks(strings.Fields(x.args), "6.1.2"), x.args)
+		assert.Equal(t, x.on612, Asks(strings.Fields(x.args), "6.12.3"), x.args)
+	}
+}
+
 // TestRunAgain runs one subtest of one kernel by its name in a merge.
 func TestRunAgain(t *testing.T) {
 	events, err := goTest(t, "-run=^TestSubs$/^kernel=6\\.12$/^a$")

@@ -66,7 +66,8 @@ func execOnAll(args []string) (status int, err error) {
 		runs = append(runs, Run{Kernel: k, Output: bytes.NewReader(out), Status: s})
 		status = max(status, s)
 	}
-	return status, Merge(os.Stdout, runs)
+	_, err = Merge(os.Stdout, runs)
+	return status, err
 }
 
 // command runs a test binary of shapes.
@@ -91,7 +92,8 @@ func merged(t *testing.T, args ...string) string {
 func merge(t *testing.T, runs ...Run) string {
 	t.Helper()
 	var b bytes.Buffer
-	require.NoError(t, Merge(&b, runs))
+	_, err := Merge(&b, runs)
+	require.NoError(t, err)
 	return b.String()
 }
 

@@ -36,32 +36,25 @@ type Run struct {
 // kernel, or did not come to its end there; it was skipped if it was on all.
 // Text of no test is written once if all kernels have it, else for each one
 // below "[kernel 6.1.192]". Coverage that differs is a line for each kernel,
-// the highest first: go test shows the first. The output of a single run is
-// written as it is. An error is one of reading or writing.
-func Merge(w io.Writer, runs []Run) error {
-	if len(runs) == 1 {
-		if _, err := runs[0].Output.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		_, err := io.Copy(w, runs[0].Output)
-		return err
-	}
+// the highest first: go test shows the first. failed is what it comes to. An
+// error is one of reading or writing.
+func Merge(w io.Writer, runs []Run) (failed bool, err error) {
 	m := &merger{w: newLineWriter(w)}
 	for i, r := range runs {
 		in, err := newCursor(r.Output)
 		if err != nil {
-			return fmt.Errorf("output of kernel %s: %w", r.Kernel, err)
+			return true, fmt.Errorf("output of kernel %s: %w", r.Kernel, err)
 		}
 		x, err := scan(in, nil)
 		if err != nil {
-			return fmt.Errorf("output of kernel %s: %w", r.Kernel, err)
+			return true, fmt.Errorf("output of kernel %s: %w", r.Kernel, err)
 		}
 		m.json = m.json || x.json
 		m.verbose = m.verbose || x.verbose
 		m.runs = append(m.runs, &run{index: x, in: in, kernel: r.Kernel, status: r.Status, label: label(runs[:i], r.Kernel)})
 	}
 	m.write()
-	return cmp.Or(m.err, m.w.flush())
+	return m.failed, cmp.Or(m.err, m.w.flush())
 }
 
 // label is the name of a kernel's subtest, changed as package testing does.

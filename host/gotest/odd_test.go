@@ -169,9 +169,11 @@ func TestOdd(t *testing.T) {
 	}
 }
 
-func TestOneRunIsUnchanged(t *testing.T) {
-	out := text("^V=== RUN   TestX\nPASS\x00\r\n[no end")
-	assert.Equal(t, out, merge(t, Run{Kernel: "A", Output: strings.NewReader(out), Status: 1}))
+// TestOneRun is for one of several kernels: the others were not asked for.
+func TestOneRun(t *testing.T) {
+	out := "=== RUN   TestX\n--- PASS: TestX (0.00s)\nPASS\n"
+	assert.Equal(t, "=== RUN   TestX\n=== RUN   TestX/kernel=A\n--- PASS: TestX (0.00s)\n    --- PASS: TestX/kernel=A (0.00s)\nPASS\n",
+		merge(t, Run{Kernel: "A", Output: strings.NewReader(out)}))
 }
 
 func TestNames(t *testing.T) {
@@ -204,12 +206,12 @@ type failing struct{ io.ReadSeeker }
 func (failing) Read([]byte) (int, error) { return 0, errors.New("disk on fire") }
 
 func TestErrors(t *testing.T) {
-	err := Merge(io.Discard, []Run{{Kernel: "A", Output: strings.NewReader("")}, {Kernel: "B", Output: failing{strings.NewReader("")}}})
+	_, err := Merge(io.Discard, []Run{{Kernel: "A", Output: strings.NewReader("")}, {Kernel: "B", Output: failing{strings.NewReader("")}}})
 	assert.EqualError(t, err, "output of kernel B: disk on fire")
 	lost := &shrinking{strings.NewReader("=== RUN   TestX\n")}
-	err = Merge(io.Discard, []Run{{Kernel: "A", Output: lost}, {Kernel: "B", Output: strings.NewReader("")}})
+	_, err = Merge(io.Discard, []Run{{Kernel: "A", Output: lost}, {Kernel: "B", Output: strings.NewReader("")}})
 	assert.EqualError(t, err, "output of kernel A: unexpected EOF")
-	err = Merge(failedWriter{}, []Run{{Kernel: "A", Output: strings.NewReader("x")}, {Kernel: "B", Output: strings.NewReader("")}})
+	_, err = Merge(failedWriter{}, []Run{{Kernel: "A", Output: strings.NewReader("x")}, {Kernel: "B", Output: strings.NewReader("")}})
 	assert.Equal(t, io.ErrClosedPipe, err)
 }
 
