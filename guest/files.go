@@ -34,13 +34,16 @@ func (s *server) put(m *wire.Put) (done bool, err error) {
 	if p.file != nil && p.err == nil {
 		_, p.err = p.file.Write(m.Data)
 	}
-	if m.More {
+	if m.More && (m.Shared == 0 || p.err == nil) {
 		return m.Shared > 0, p.err
 	}
-	err = p.err
+	err = p.err // the host sends no more of it
 	if p.file != nil {
 		if cerr := p.file.Close(); err == nil {
 			err = cerr
+		}
+		if err != nil {
+			_ = os.Remove(p.file.Name()) // a part of it would only take room
 		}
 	}
 	*p = putting{}
@@ -125,8 +128,12 @@ func (s *server) fetch(m *wire.Fetch) {
 
 func (s *server) sendTree(id uint32, path, name string) error {
 	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		return &os.PathError{Op: "lstat", Path: path, Err: err}
+	stat := unix.Lstat
+	if name == "" {
+		stat = unix.Stat
+	}
+	if err := stat(path, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: path, Err: err}
 	}
 	c := wire.Content{ID: id, Name: name, Mode: st.Mode}
 	switch st.Mode & unix.S_IFMT {
@@ -145,6 +152,10 @@ func (s *server) sendTree(id uint32, path, name string) error {
 				return err
 			}
 		}
+		return nil
+	}
+	if name == "" {
+		return fmt.Errorf("%s is neither a file nor a directory", path)
 	}
 	return nil // links and devices stay here
 }

@@ -118,12 +118,12 @@ func (s *server) attend() {
 	}
 }
 
-// listen does what the host asks, from m on. While it plays a case nobody
-// listens, for a thread that waits at the port keeps the others from running
-// until Go's runtime finds out. Where the host may have something to say to a
-// case, it is attended to.
+// listen does what the host asks, from m on. While it plays a case or starts a
+// program nobody listens, for a thread that waits at the port keeps the others
+// from running until Go's runtime finds out. Where the host may have something
+// to say meanwhile, it is attended to.
 func (s *server) listen(m wire.Message, err error) {
-	for {
+	for ; ; m = nil {
 		if m == nil && err == nil {
 			m, err = s.conn.Recv()
 		}
@@ -131,16 +131,20 @@ func (s *server) listen(m wire.Message, err error) {
 			s.ended <- fmt.Errorf("host: %w", err)
 			return
 		}
-		if play, ok := m.(*wire.Play); ok {
+		switch m := m.(type) {
+		case *wire.Play:
 			s.listening.Store(false)
-			s.play(play)
-			if !s.listening.CompareAndSwap(false, true) {
-				return
-			}
-		} else {
+			s.play(m)
+		case *wire.Exec:
+			s.listening.Store(false)
+			s.run(m)
+		default:
 			err = s.do(m)
+			continue
 		}
-		m = nil
+		if !s.listening.CompareAndSwap(false, true) {
+			return
+		}
 	}
 }
 
@@ -165,8 +169,6 @@ func (s *server) do(m wire.Message) (err error) {
 		}
 	case *wire.Fetch:
 		go s.fetch(m)
-	case *wire.Exec:
-		s.run(m)
 	case *wire.Input:
 		s.typed(m)
 	case *wire.Signal:
@@ -174,7 +176,11 @@ func (s *server) do(m wire.Message) (err error) {
 	case *wire.Resize:
 		resize(m.Rows, m.Cols)
 	case *wire.Tidy:
-		go func() { _ = s.done(m.ID, s.tidy(), nil) }() // a host that is gone is noticed by serve
+		go func() {
+			left := s.tidy()
+			s.readLog(allRecords)
+			_ = s.done(m.ID, left, nil) // a host that is gone is noticed by listen
+		}()
 	case *wire.Modprobe:
 		go func() { _ = s.done(m.ID, nil, s.module(m.Name)) }()
 	case *wire.Leave:
@@ -298,12 +304,12 @@ func (s *server) module(name string) error {
 				data, _ = os.ReadFile(layout.Shelved(m.Name)) // what is not there either is built in
 			}
 			if len(data) > 0 {
-				err := unix.InitModule(data, "")
-				if err != nil && err != unix.EEXIST {
-					return fmt.Errorf("load %s: %w", m.Name, err)
+				load := func(data []byte) error { return unix.InitModule(data, "") }
+				if s.vm != nil {
+					load = s.vm.load
 				}
-				if err == nil && s.vm != nil {
-					s.vm.loads.Add(1)
+				if err := load(data); err != nil && err != unix.EEXIST {
+					return fmt.Errorf("load %s: %w", m.Name, err)
 				}
 			}
 			if m.Left == 0 {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,11 +41,12 @@ type vm struct {
 	log   *kmsg
 	taint int           // file descriptor
 	nl    int           // socket of the first network namespace
-	loads atomic.Int32  // modules that were loaded
 	id    atomic.Uint32 // the case that runs, or ran last
 	net   int           // file descriptor of interfaces, in the first namespace
-	links []byte        // its entries, as they were read last
-	seen  int32         // loads when links was read
+
+	mu    sync.Mutex // guards links and made, and the position of net
+	links []byte     // its entries, as they were read last
+	made  []string   // those that modules have made since
 
 	// Of the case that runs; guarded by log.mu.
 	logged  uint32
@@ -134,17 +136,46 @@ func (v *vm) leaks() (all []string) {
 		}
 		break
 	}
-	links, loads := entries(v.net), v.loads.Load()
-	if loads == v.seen && !bytes.Equal(links, v.links) {
-		before := names(v.links)
-		for _, l := range names(links) {
-			if !slices.Contains(before, l) {
-				all = append(all, "link "+l+" in the first network namespace")
-			}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	links := entries(v.net)
+	for _, l := range added(v.links, links) {
+		if !slices.Contains(v.made, l) {
+			all = append(all, "link "+l+" in the first network namespace")
 		}
 	}
-	v.links, v.seen = links, loads
+	v.links, v.made = links, nil
 	return all[:min(len(all), wire.MaxLeaks)]
+}
+
+// load loads a module, which may have the kernel ask for another meanwhile.
+func (v *vm) load(data []byte) error {
+	look := func() []byte {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return entries(v.net)
+	}
+	before := look()
+	err := unix.InitModule(data, "")
+	made := added(before, look())
+	v.mu.Lock()
+	v.made = append(v.made, made...)
+	v.mu.Unlock()
+	return err
+}
+
+// added are the names that are only in the second.
+func added(before, after []byte) (all []string) {
+	if bytes.Equal(before, after) {
+		return nil
+	}
+	was := names(before)
+	for _, n := range names(after) {
+		if !slices.Contains(was, n) {
+			all = append(all, n)
+		}
+	}
+	return all
 }
 
 // processes are PID 1's children that run.

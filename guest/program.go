@@ -70,6 +70,7 @@ func (s *server) run(m *wire.Exec) {
 			_ = os.WriteFile("/proc/sys/kernel/printk", []byte("0"), 0)
 			flush()
 		}
+		s.readLog(allRecords) // what the kernel says of it is to be known with its end
 		_ = s.conn.Send(&e)
 	}()
 }

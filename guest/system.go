@@ -64,7 +64,7 @@ func (s *system) equip(v *vm) error {
 	for _, l := range []struct{ name, target string }{{"fd", "/proc/self/fd"}, {"stdin", "fd/0"}, {"stdout", "fd/1"}, {"stderr", "fd/2"}} {
 		_ = os.Symlink(l.target, "/dev/"+l.name)
 	}
-	_ = unix.Sethostname([]byte("nlrig"))
+	_ = unix.Sethostname([]byte(hostname))
 	_ = unix.Prlimit(1, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: maxFiles}, nil)
 	s.mounts = countMounts()
 	s.equipped = true
@@ -73,6 +73,8 @@ func (s *system) equip(v *vm) error {
 	}
 	return v.loopbackUp()
 }
+
+const hostname = "nlrig"
 
 func countMounts() int {
 	b, _ := os.ReadFile("/proc/self/mounts")
@@ -119,9 +121,17 @@ func (s *server) tidy() (left []string) {
 		_ = os.RemoveAll(p)
 	}
 	s.system.made = nil
-	tmp, _ := os.ReadDir("/tmp")
-	for _, f := range tmp {
-		_ = os.RemoveAll("/tmp/" + f.Name())
+	for _, dir := range []string{"/tmp", "/root", "/dev/shm"} {
+		files, _ := os.ReadDir(dir)
+		for _, f := range files {
+			_ = os.RemoveAll(dir + "/" + f.Name())
+		}
+	}
+	_ = unix.Sethostname([]byte(hostname))
+	if os.Getenv(layout.NoLoopback) == "" {
+		if err := s.vm.loopbackUp(); err != nil {
+			left = append(left, "lo down")
+		}
 	}
 	return left[:min(len(left), wire.MaxLeaks)]
 }
