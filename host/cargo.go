@@ -15,11 +15,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/u-root/u-root/pkg/ldd"
 	"golang.org/x/sys/unix"
 
 	"github.com/nlrig/nlrig/host/console"
+	"github.com/nlrig/nlrig/host/qemu"
 	"github.com/nlrig/nlrig/vmtest/wire"
 )
 
@@ -130,12 +132,64 @@ func (p *Program) pack() (*cargo, error) {
 	}
 	for _, i := range c.items {
 		for _, no := range []string{"/proc", "/sys", "/dev"} {
-			if i.path == no || strings.HasPrefix(i.path, no+"/") {
+			if (i.path == no || strings.HasPrefix(i.path, no+"/")) && !strings.HasPrefix(i.path, "/dev/shm/") {
 				return nil, fmt.Errorf("%s: a VM has a %s of its own", i.path, no)
 			}
 		}
 	}
 	return c, nil
+}
+
+// inputs are n that each have all of p's input. What one has read, and another has
+// not yet, is held in memory.
+func (p *Program) inputs(n int) []io.Reader {
+	all := make([]io.Reader, n)
+	if p.Stdin == nil {
+		return all
+	}
+	if n == 1 {
+		return []io.Reader{p.Stdin}
+	}
+	t := &tee{in: p.Stdin}
+	for i := range all {
+		all[i] = &branch{tee: t}
+	}
+	return all
+}
+
+// tee reads an input once, for several.
+type tee struct {
+	in io.Reader
+
+	mu   sync.Mutex // guards the rest, and in
+	read []byte
+	err  error
+}
+
+type branch struct {
+	*tee
+	at int
+}
+
+func (b *branch) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.at == len(b.read) && b.err == nil {
+		if len(b.read) > MaxCargo {
+			b.err = fmt.Errorf("an input for several kernels has at most %d MB", MaxCargo>>20)
+			return 0, b.err
+		}
+		var n int
+		buf := make([]byte, len(p))
+		n, b.err = b.in.Read(buf)
+		b.read = append(b.read, buf[:n]...)
+	}
+	n := copy(p, b.read[b.at:])
+	b.at += n
+	if n > 0 {
+		return n, nil
+	}
+	return 0, b.err
 }
 
 // executable is nil if path is what an x86-64 kernel runs by itself.
@@ -158,6 +212,9 @@ func executable(path string) error {
 	defer f.Close()
 	if f.Machine != elf.EM_X86_64 && f.Machine != elf.EM_386 {
 		return fmt.Errorf("%s is for %v, and a VM is x86-64", path, f.Machine)
+	}
+	if f.Type != elf.ET_EXEC && f.Type != elf.ET_DYN {
+		return fmt.Errorf("%s is no program: its type is %v", path, f.Type)
 	}
 	return nil
 }
@@ -202,13 +259,40 @@ func (c *cargo) add(path string, follow bool) error {
 	return nil
 }
 
+// addTree takes along what is below root, and what symbolic links there lead to.
 func (c *cargo) addTree(root string) error {
-	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return c.add(path, path == root)
+		if c.seen[path] && d.IsDir() && path != root {
+			return fs.SkipDir
+		}
+		if err := c.add(path, false); err != nil || d.Type() != fs.ModeSymlink {
+			return err
+		}
+		target, err := filepath.EvalSymlinks(path)
+		if link := &c.items[len(c.items)-1]; err == nil && link.path == path && link.mode.Type() == fs.ModeSymlink && next(link) != target {
+			link.target = target // and not by links that are not taken along
+		}
+		if err != nil || c.seen[target] || below(path, target) {
+			return nil // it leads nowhere, or to where it comes from
+		}
+		return c.addTree(target)
 	})
+}
+
+// next is where a link leads at once.
+func next(link *item) string {
+	if filepath.IsAbs(link.target) {
+		return filepath.Clean(link.target)
+	}
+	return filepath.Join(filepath.Dir(link.path), link.target)
+}
+
+// below says whether path is in the directory dir, or in one of those in it.
+func below(path, dir string) bool {
+	return strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // addInstalled takes a file or a directory along, and the shared libraries of
@@ -244,6 +328,8 @@ func (c *cargo) addPackage(dir string) error {
 		switch {
 		case f.Name() == "testdata":
 			err = c.addTree(path)
+		case f.Type() == fs.ModeSymlink && !isDir(path):
+			err = c.addTree(path)
 		case f.Type().IsRegular(), f.Type() == fs.ModeSymlink:
 			err = c.add(path, false)
 		}
@@ -276,7 +362,7 @@ func (c *cargo) outputs(p *Program) error {
 		}
 	}
 	for _, name := range []string{"coverprofile", "cpuprofile", "memprofile", "blockprofile", "mutexprofile", "trace"} {
-		if path := flags[name]; path != "" {
+		if path := flags[name]; path != "" && !strings.HasPrefix(abs(path), "/dev/") {
 			c.back = append(c.back, back{path: abs(path), cover: name == "coverprofile"})
 			if parent := filepath.Dir(abs(path)); isDir(parent) {
 				c.items = append(c.items, item{path: parent, mode: fs.ModeDir})
@@ -317,11 +403,12 @@ func testFlags(args []string) map[string]string {
 	flags := map[string]string{}
 	for i := 0; i < len(args); i++ {
 		a := strings.TrimPrefix(args[i], "-")
-		if a == "-" || !strings.HasPrefix(args[i], "-") {
+		if a == "-" {
 			break
 		}
+		// What begins otherwise may be the value of a flag of the test's own.
 		name, ok := strings.CutPrefix(strings.TrimPrefix(a, "-"), "test.")
-		if !ok {
+		if !ok || a == args[i] {
 			continue
 		}
 		name, value, given := strings.Cut(name, "=")
@@ -339,11 +426,11 @@ var boolean = map[string]bool{"short": true, "failfast": true, "v": true, "bench
 	"paniconexit0": true, "fullpath": true, "artifacts": true}
 
 // memory is what a VM needs, in MiB, to hold c twice over, as the file and as
-// what runs: a power of two times least.
+// what runs: a power of two times least, where that can be.
 func (c *cargo) memory(least int) int {
 	need := least/2 + int(2*c.size>>20)
-	for least < need {
-		least *= 2
+	for least > 0 && least < min(need, qemu.MaxMemory) {
+		least = min(2*least, qemu.MaxMemory)
 	}
 	return least
 }
@@ -387,7 +474,7 @@ func (vm *VM) bringBack(ctx context.Context, c *cargo, dest func(back) string) e
 		if cerr := w.close(); err == nil {
 			err = cerr
 		}
-		if err != nil && vm.Err() == nil && strings.Contains(err.Error(), unix.ENOENT.Error()) {
+		if absent := new(agentError); errors.As(err, &absent) && errors.Is(absent, fs.ErrNotExist) && vm.Err() == nil {
 			err = nil
 		}
 		if err != nil {

@@ -5,6 +5,7 @@ package host
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -25,7 +26,10 @@ func TestCargoByName(t *testing.T) {
 	libs, err := ldd.List(path)
 	require.NoError(t, err)
 	assert.NotEmpty(t, libs)
-	for _, want := range append(libs, path) {
+	target, err := filepath.EvalSymlinks(path)
+	require.NoError(t, err)
+	assert.True(t, slices.ContainsFunc(c.items, func(i item) bool { return i.path == path }), path)
+	for _, want := range append(libs, target) {
 		assert.True(t, slices.ContainsFunc(c.items, func(i item) bool { return i.path == want && i.mode.IsRegular() }), want)
 	}
 	p.Files = []string{"no-such-program"}

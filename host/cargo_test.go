@@ -3,21 +3,25 @@
 package host
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/iotest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/nlrig/nlrig/host/qemu"
 	"github.com/nlrig/nlrig/vmtest/wire"
 )
 
 func TestTestFlags(t *testing.T) {
-	assert.Equal(t, map[string]string{"run": "X", "v": "", "coverprofile": "c.out", "count": "2", "timeout": "1s"},
-		testFlags([]string{"-test.run=X", "-test.v", "-other", "-test.coverprofile", "c.out", "--test.count=2", "-test.timeout", "1s", "arg", "-test.trace=t"}))
+	assert.Equal(t, map[string]string{"run": "X", "v": "", "coverprofile": "c.out", "count": "2", "timeout": "1s", "trace": "t"},
+		testFlags([]string{"-test.run=X", "-test.v", "-other", "-test.coverprofile", "c.out", "--test.count=2", "-test.timeout", "1s", "-mine", "its-value", "test.cpu", "-test.trace=t"}))
 	assert.Empty(t, testFlags([]string{"--", "-test.run=X"}))
 	assert.Empty(t, testFlags(nil))
 }
@@ -64,6 +68,48 @@ func TestCargo(t *testing.T) {
 	}, c.back)
 }
 
+// What links in testdata lead to is there, too, wherever it is.
+func TestCargoLinks(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "pkg")
+	for _, name := range []string{"pkg/a_test.go", "shared/data/x", "other/y", "file"} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(top, name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(top, name), []byte("x"), 0o644))
+	}
+	link := func(target, name string) { require.NoError(t, os.Symlink(target, filepath.Join(top, name))) }
+	link("shared", "alias")
+	link("../alias/data", "pkg/testdata")
+	link("../../other", "shared/data/other")
+	link("../../shared", "shared/data/up") // where it comes from
+	link("nowhere", "shared/data/nowhere")
+	link("../file", "pkg/file")
+	link("..", "pkg/all") // a directory beside testdata is nobody's
+	c := loaded(t, dir)
+	assert.ElementsMatch(t, []string{"pkg/a_test.go", "pkg/testdata", "shared/data", "shared/data/x", "shared/data/other", "other", "other/y",
+		"shared/data/up", "shared/data/nowhere", "pkg/file", "file", "pkg/all"}, append(c.paths(top), []string{}...)[1:])
+	for _, i := range c.items {
+		if i.path == filepath.Join(dir, "testdata") {
+			assert.Equal(t, filepath.Join(top, "shared/data"), i.target, "alias is not taken along")
+		}
+	}
+}
+
+// TestInputs gives each of several readers all there is.
+func TestInputs(t *testing.T) {
+	assert.Equal(t, []io.Reader{nil, nil}, (&Program{}).inputs(2))
+	text := strings.Repeat("some input\n", 10_000)
+	all := (&Program{Stdin: iotest.OneByteReader(strings.NewReader(text))}).inputs(3)
+	var wg sync.WaitGroup
+	for i := range all {
+		wg.Go(func() {
+			b, err := io.ReadAll(all[i])
+			assert.NoError(t, err)
+			assert.Equal(t, text, string(b))
+		})
+	}
+	wg.Wait()
+}
+
 func TestCargoRefused(t *testing.T) {
 	_, err := (&Program{Path: t.TempDir()}).load()
 	assert.ErrorContains(t, err, "is not an executable file")
@@ -73,6 +119,13 @@ func TestCargoRefused(t *testing.T) {
 	require.NoError(t, err)
 	_, err = (&Program{Path: exe, Files: []string{"/proc/self/status"}}).load()
 	assert.ErrorContains(t, err, "a VM has a /proc of its own")
+	object := filepath.Join(t.TempDir(), "x.o")
+	b, err := os.ReadFile(exe)
+	require.NoError(t, err)
+	b[16] = 1 // ET_REL
+	require.NoError(t, os.WriteFile(object, b, 0o755))
+	_, err = (&Program{Path: object}).load()
+	assert.ErrorContains(t, err, "its type is ET_REL")
 	big := filepath.Join(t.TempDir(), "big")
 	require.NoError(t, os.WriteFile(big, nil, 0o644))
 	require.NoError(t, os.Truncate(big, MaxCargo+1))
@@ -84,6 +137,8 @@ func TestCargoMemory(t *testing.T) {
 	for size, want := range map[int64]int{0: 256, 64 << 20: 256, 65 << 20: 512, 200 << 20: 1024} {
 		assert.Equal(t, want, (&cargo{size: size}).memory(256), "%d MB", size>>20)
 	}
+	assert.Equal(t, qemu.MaxMemory, (&cargo{size: MaxCargo}).memory(2000))
+	assert.Equal(t, -1, (&cargo{size: MaxCargo}).memory(-1), "which Start refuses")
 }
 
 // What a guest sends is written below the directory that was asked for, and
@@ -127,4 +182,8 @@ func TestEnvironment(t *testing.T) {
 	assert.Contains(t, env, "HOME=/root")
 	assert.Equal(t, []string{"A=1", "B=3"}, env[len(env)-2:])
 	assert.NotContains(t, strings.Join(env, " "), "SECRET")
+	env = Environment(ours, []string{"HOME=/h", "GODEBUG=y=2"})
+	assert.Equal(t, []string{"HOME=/h", "GODEBUG=y=2"}, env[len(env)-2:])
+	assert.NotContains(t, env, "HOME=/root")
+	assert.NotContains(t, env, "GODEBUG=x=1")
 }

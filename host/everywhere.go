@@ -40,6 +40,12 @@ func (f *Fleet) RunAll(ctx context.Context, vs []kernels.Version, p *Program, s 
 	if err != nil {
 		return Exit{}, nil, err
 	}
+	alone := len(vs) == 1
+	vs = slices.DeleteFunc(slices.Clone(vs), func(v kernels.Version) bool { return !gotest.Asks(p.Args, v.String()) })
+	if len(vs) == 0 {
+		return Exit{}, nil, fmt.Errorf("%w: -run or -bench is for other kernels only: %q", ErrProgram, p.Args)
+	}
+	inputs := p.inputs(len(vs))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var running atomic.Int32
@@ -47,11 +53,13 @@ func (f *Fleet) RunAll(ctx context.Context, vs []kernels.Version, p *Program, s 
 	signals := make([]chan os.Signal, len(vs))
 	for i := range vs {
 		signals[i] = make(chan os.Signal, 8)
-		jobs[i] = &job{Program: p, cargo: c, stdout: s.Stdout, stderr: s.Stderr, signals: signals[i], running: &running,
+		own := *p
+		own.Stdin = inputs[i]
+		jobs[i] = &job{Program: &own, cargo: c, stdout: s.Stdout, stderr: s.Stderr, signals: signals[i], running: &running,
 			dest: func(b back) string { return b.path }}
 	}
 	go relay(ctx, cancel, s.Signals, signals, &running)
-	if len(vs) == 1 {
+	if alone {
 		r := f.do(ctx, vs[0], jobs[0])
 		return r.exit(), []Result{r}, nil
 	}
@@ -73,6 +81,7 @@ func (f *Fleet) RunAll(ctx context.Context, vs []kernels.Version, p *Program, s 
 				return Exit{}, nil, err
 			}
 			defer out.Close()
+			os.Remove(out.Name()) // nothing of it stays, whatever ends this process
 			outputs[i][n] = out
 		}
 		j.stdout, j.stderr = outputs[i][0], outputs[i][0]
@@ -86,7 +95,7 @@ func (f *Fleet) RunAll(ctx context.Context, vs []kernels.Version, p *Program, s 
 			case b.tree:
 				return b.path // the names of its files tell
 			}
-			return b.path + "." + v.String()
+			return b.path + "." + strings.ReplaceAll(v.String(), "/", "_")
 		}
 	}
 	var wg sync.WaitGroup
@@ -95,8 +104,8 @@ func (f *Fleet) RunAll(ctx context.Context, vs []kernels.Version, p *Program, s 
 			results[i] = f.do(ctx, v, jobs[i])
 			if err := results[i].Err; err != nil {
 				// With the test's own output, where it is looked for.
-				fmt.Fprintf(jobs[i].stderr, "\nnlrig: %v\n", err)
-				results[i].told = true
+				_, failed := fmt.Fprintf(jobs[i].stderr, "\nnlrig: %v\n", err)
+				results[i].told = failed == nil
 			}
 		})
 	}
@@ -128,8 +137,11 @@ func (f *Fleet) RunAll(ctx context.Context, vs []kernels.Version, p *Program, s 
 			}
 		}
 	}
-	err = errors.Join(gotest.Merge(s.Stdout, runs), addProfiles(c, dir))
-	return exit, results, err
+	failed, err := gotest.Merge(s.Stdout, runs)
+	if failed && exit == (Exit{}) {
+		exit.Status = ExitNotHeld // a test that did not finish, and whose program said nothing of it
+	}
+	return exit, results, errors.Join(err, addProfiles(c, dir))
 }
 
 // passed are the variables that a program gets from the environment here. Others
@@ -143,16 +155,24 @@ func Environment(ours, more []string) []string {
 	env := []string{"PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/root", "USER=root", "LOGNAME=root", "TERM=dumb"}
 	for _, name := range append(slices.Clip(passed), more...) {
 		if strings.Contains(name, "=") {
-			env = append(env, name)
+			env = setenv(env, name)
 			continue
 		}
 		for _, e := range ours {
 			if strings.HasPrefix(e, name+"=") {
-				env = append(env, e)
+				env = setenv(env, e)
 			}
 		}
 	}
 	return env
+}
+
+// setenv sets a variable, NAME=VALUE, and replaces what is there: of two of a
+// name programs take the first or the last.
+func setenv(env []string, e string) []string {
+	name, _, _ := strings.Cut(e, "=")
+	env = slices.DeleteFunc(slices.Clone(env), func(had string) bool { return strings.HasPrefix(had, name+"=") })
+	return append(env, e)
 }
 
 // Tell says what is to be known of r beside the program's own output.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -343,8 +342,12 @@ func (f *Fleet) do(ctx context.Context, v kernels.Version, j *job) Result {
 		f.end(vm)
 		return r
 	}
+	_, ill := vm.Trouble()
 	for _, l := range f.put(vm) {
 		r.Notes = append(r.Notes, "left behind: "+l)
+	}
+	if !ill { // else it is told
+		r.trouble(vm)
 	}
 	return r
 }
@@ -355,7 +358,7 @@ func (vm *VM) run(ctx context.Context, j *job, r *Result) {
 		return
 	}
 	start := time.Now()
-	env := append(slices.Clip(j.Env), "NLRIG_KERNEL="+vm.Kernel())
+	env := setenv(j.Env, "NLRIG_KERNEL="+vm.Kernel())
 	proc, err := vm.Start(Spec{Path: j.Path, Args: gotest.Args(j.Args, r.Kernel), Env: env, Dir: j.Dir, Stdin: j.Stdin, Stdout: j.stdout, Stderr: j.stderr})
 	if err != nil {
 		r.Err = err
@@ -364,24 +367,30 @@ func (vm *VM) run(ctx context.Context, j *job, r *Result) {
 	j.running.Add(1)
 	attend(ctx, vm, proc, j.signals)
 	j.running.Add(-1)
-	r.Exit, r.Err = proc.Wait()
+	r.Exit, r.Err = proc.wait(ctx)
 	r.Took = time.Since(start)
 	if vm.Err() != nil {
 		return
 	}
-	if o, ill := vm.Trouble(); ill {
-		switch o.Verdict {
-		case Warn:
-			r.Notes = append(r.Notes, o.told())
-		case OOM:
-			r.Notes = append(r.Notes, o.told(), "-m gives a VM more memory")
-		default:
-			r.Err = &TroubleError{vm.t.Name, o}
-		}
-	}
+	r.trouble(vm)
 	if err := vm.bringBack(ctx, j.cargo, j.dest); r.Err == nil {
 		r.Err = err
 	}
+}
+
+// trouble adds what the kernel has reported, and says whether there was any.
+func (r *Result) trouble(vm *VM) bool {
+	o, ill := vm.Trouble()
+	switch {
+	case !ill:
+	case o.Verdict == Warn:
+		r.Notes = append(r.Notes, o.told())
+	case o.Verdict == OOM:
+		r.Notes = append(r.Notes, o.told(), "-m gives a VM more memory")
+	default:
+		r.Err = &TroubleError{vm.t.Name, o}
+	}
+	return ill
 }
 
 // quitGrace is how long a program may take to tell what it does and to end.
@@ -412,7 +421,11 @@ func attend(ctx context.Context, vm *VM, p *Process, signals <-chan os.Signal) {
 				deaf = time.After(quitGrace)
 			}
 		case <-deaf:
-			if deaf = nil; vm.silent() >= quitGrace {
+			deaf = nil
+			switch {
+			case p.stalled.Load(): // its end may be behind what nobody takes
+				p.letGo()
+			case vm.silent() >= quitGrace:
 				quit = time.After(0)
 			}
 		case <-ill:
@@ -420,6 +433,11 @@ func attend(ctx context.Context, vm *VM, p *Process, signals <-chan os.Signal) {
 		case <-oops:
 			vm.condemn(func(time.Duration) Outcome { return Outcome{Verdict: Oops} })
 		case <-quit:
+			if p.stalled.Load() {
+				p.letGo()
+				quit = time.After(quitGrace)
+				continue
+			}
 			vm.condemn(func(silent time.Duration) Outcome {
 				o := vm.s.hung(quitGrace, silent)
 				o.Reason += ", after it was to end"

@@ -3,10 +3,13 @@
 package host
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -63,11 +66,14 @@ type Process struct {
 	ended bool
 	open  int // streams
 
-	out    chan *wire.Output // closed with the last stream
-	exited chan struct{}     // closed when it has ended, after exit and failed are set
-	eof    chan struct{}     // closed when all its output has been taken
-	exit   Exit
-	failed error // it was not started
+	out     chan *wire.Output // closed with the last stream
+	exited  chan struct{}     // closed when it has ended, after exit and failed are set
+	all     chan struct{}     // closed when all its output is here
+	eof     chan struct{}     // closed when that has been taken
+	stalled atomic.Bool       // the reader waits for who takes it
+	exit    Exit
+	failed  error // it was not started
+	untaken error // of writing its output, after eof
 
 	gone    chan struct{} // closed when the reader must not wait
 	release sync.Once     // closes gone
@@ -79,10 +85,13 @@ func (vm *VM) Start(s Spec) (*Process, error) {
 		s.WaitDelay = DefaultWaitDelay
 	}
 	p := &Process{vm: vm, spec: s, open: 2, out: make(chan *wire.Output, maxAhead),
-		exited: make(chan struct{}), eof: make(chan struct{}), gone: make(chan struct{})}
-	merged := s.Stdout != nil && s.Stdout == s.Stderr
+		exited: make(chan struct{}), all: make(chan struct{}), eof: make(chan struct{}), gone: make(chan struct{})}
+	merged := s.Stdout != nil && same(s.Stdout, s.Stderr)
 	if merged {
 		p.open = 1
+	}
+	if n := max(len(s.Args)+1, len(s.Env)); n > wire.MaxWords {
+		return nil, fmt.Errorf("start %s: %d arguments or variables, at most %d", s.Path, n, wire.MaxWords)
 	}
 	vm.mu.Lock()
 	if err := vm.Err(); err != nil || vm.closed {
@@ -102,6 +111,12 @@ func (vm *VM) Start(s Spec) (*Process, error) {
 	return p, nil
 }
 
+// same is a == b, and false where that cannot be told.
+func same(a, b io.Writer) bool {
+	defer func() { _ = recover() }() // as os/exec does: the comparison panics on some types
+	return a == b
+}
+
 // take is the VM's reader's.
 func (p *Process) take(msg wire.Message) {
 	switch m := msg.(type) {
@@ -117,8 +132,15 @@ func (p *Process) take(msg wire.Message) {
 		default:
 			select {
 			case p.out <- m:
+				return
+			default:
+			}
+			p.stalled.Store(true)
+			select {
+			case p.out <- m:
 			case <-p.gone:
 			}
+			p.stalled.Store(false)
 		}
 	case *wire.Exited:
 		if p.ended {
@@ -137,36 +159,46 @@ func (p *Process) take(msg wire.Message) {
 func (p *Process) close(open int) {
 	if p.open > 0 && open == 0 {
 		close(p.out)
+		close(p.all)
 	}
 	p.open = open
 }
 
-// write gives the output to those who want it. One who takes no more is not
-// waited for.
+// write gives the output to those who want it. Where one takes no more, the
+// program ends as by a broken pipe; what cannot be written else, Wait tells.
 func (p *Process) write() {
 	defer close(p.eof)
 	streams := [3]io.Writer{1: p.spec.Stdout, 2: p.spec.Stderr}
+	give := func(m *wire.Output) {
+		w := streams[m.Stream]
+		if w == nil {
+			return
+		}
+		if _, err := w.Write(m.Data); err != nil {
+			streams[m.Stream] = nil
+			if p.untaken == nil {
+				p.untaken = fmt.Errorf("write its output: %w", err)
+			}
+			if errors.Is(err, syscall.EPIPE) {
+				_ = p.Signal(syscall.SIGKILL) // a VM that is lost is the reader's to notice
+			}
+		}
+	}
 	for {
 		select {
 		case m, ok := <-p.out:
 			if !ok {
 				return
 			}
-			if w := streams[m.Stream]; w != nil {
-				if _, err := w.Write(m.Data); err != nil {
-					streams[m.Stream] = nil
-				}
-			}
+			give(m)
 		case <-p.gone:
-			for {
+			for { // the last words
 				select {
 				case m, ok := <-p.out:
 					if !ok {
 						return
 					}
-					if w := streams[m.Stream]; w != nil {
-						_, _ = w.Write(m.Data) // the last words
-					}
+					give(m)
 				default:
 					return
 				}
@@ -174,6 +206,9 @@ func (p *Process) write() {
 		}
 	}
 }
+
+// letGo has the reader wait for nobody to take the output.
+func (p *Process) letGo() { p.release.Do(func() { close(p.gone) }) }
 
 // Signal sends it a signal.
 func (p *Process) Signal(sig syscall.Signal) error {
@@ -183,16 +218,34 @@ func (p *Process) Signal(sig syscall.Signal) error {
 // Exited is closed when it has ended; its output may not have yet.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Wait waits until it has ended and all its output has been written. An error
-// says that there is more to it than how it ended: a *LostError where its kernel
-// was lost, ErrIncomplete, or why it was not started.
-func (p *Process) Wait() (Exit, error) {
+// Wait waits until it has ended and all its output has been taken, however long
+// that takes. An error says that there is more to it than how it ended: a
+// *LostError where its kernel was lost, ErrIncomplete, why it was not started, or
+// why its output could not be written.
+func (p *Process) Wait() (Exit, error) { return p.wait(context.Background()) }
+
+// wait is Wait, and gives up what has not been taken when ctx ends.
+func (p *Process) wait(ctx context.Context) (exit Exit, err error) {
 	defer func() {
 		p.vm.mu.Lock()
 		delete(p.vm.programs, p.id)
 		p.vm.mu.Unlock()
-		p.release.Do(func() { close(p.gone) })
-		<-p.eof
+		p.letGo()
+		select {
+		case <-p.eof:
+		case <-time.After(lastWords): // it is left to whoever does not take it
+			return
+		}
+		if p.untaken == nil {
+			return
+		}
+		if errors.Is(p.untaken, syscall.EPIPE) {
+			if exit.Signal == syscall.SIGKILL {
+				exit.Signal = syscall.SIGPIPE
+			}
+		} else if err == nil {
+			err = p.untaken
+		}
 	}()
 	select {
 	case <-p.exited:
@@ -206,15 +259,34 @@ func (p *Process) Wait() (Exit, error) {
 	if p.failed != nil {
 		return Exit{}, p.failed
 	}
+	for here := false; !here; {
+		select {
+		case <-p.all:
+			here = true
+		case <-p.vm.lost:
+			return p.exit, p.vm.Err()
+		case <-ctx.Done():
+			return p.exit, context.Cause(ctx)
+		case <-time.After(p.spec.WaitDelay):
+			if !p.stalled.Load() {
+				return p.exit, ErrIncomplete
+			}
+		}
+	}
 	select {
 	case <-p.eof:
 		return p.exit, nil
-	case <-p.vm.lost:
-		return p.exit, p.vm.Err()
-	case <-time.After(p.spec.WaitDelay):
-		return p.exit, ErrIncomplete
+	case <-p.gone: // on purpose, or with a kernel that is lost
+		return p.exit, cmp.Or(p.vm.Err(), errUntaken)
+	case <-ctx.Done():
+		return p.exit, context.Cause(ctx)
 	}
 }
+
+var errUntaken = errors.New("nobody took its output")
+
+// lastWords bounds the wait for the end of an output that is given up.
+const lastWords = time.Second
 
 // answer sends the next piece of an input, or its end.
 func answer(conn *wire.Conn, id uint32, r io.Reader) {

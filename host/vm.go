@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,6 +68,8 @@ const (
 	// vmSilence is how long a guest whose agent sends a sign of life four times
 	// a second may send none.
 	vmSilence = 30 * time.Second
+	// doubt is how much longer it may then send none.
+	doubt = time.Second
 	// piece is how much of a file is sent over the port at once, and smallFile
 	// what is sent so where there is a better way.
 	piece     = 64 << 10
@@ -92,10 +95,13 @@ func (r *Rig) OpenVM(ctx context.Context, t *Target, o VMOptions) (*VM, error) {
 		}
 	}
 	p := &player{t: t, col: new(Column), Runner: &Runner{Console: o.Console, BootTimeout: o.BootTimeout, Progress: progress}}
-	if err := t.Prepare(ctx, o.Says); err != nil {
+	preparing := o.Says
+	preparing.Status = func(s string) { o.Says.Status(t.Name + ": " + s) }
+	if err := t.Prepare(ctx, preparing); err != nil {
 		return nil, err
 	}
 	s, failed := p.boot(ctx)
+	o.Says.Status("")
 	if s == nil {
 		return nil, &LostError{t.Name, failed}
 	}
@@ -181,6 +187,7 @@ func (vm *VM) read(silence time.Duration) {
 		for range vm.s.in { // until the machine is closed
 		}
 	}
+	doubted := false
 	for {
 		select {
 		case msg, ok := <-vm.s.in:
@@ -189,12 +196,20 @@ func (vm *VM) read(silence time.Duration) {
 				return
 			}
 			vm.take(msg)
+			doubted = false
 			quiet.Reset(silence)
 			vm.heard.Store(int64(time.Since(vm.born)))
 		case why := <-vm.fate:
 			give(func() Outcome { return why(vm.silent()) })
 			return
 		case <-quiet.C:
+			// It may be this process that did not run, and what the guest has
+			// sent is on its way.
+			if !doubted {
+				doubted = true
+				quiet.Reset(doubt)
+				continue
+			}
 			give(func() Outcome { return vm.s.hung(silence, silence) })
 			return
 		}
@@ -207,6 +222,7 @@ func (vm *VM) silent() time.Duration { return time.Since(vm.born) - time.Duratio
 // condemn gives the kernel up, for what why finds out. silent is how long ago its
 // agent was heard.
 func (vm *VM) condemn(why func(silent time.Duration) Outcome) {
+	vm.release() // the reader is to hear of it
 	select {
 	case vm.fate <- why:
 	case <-vm.lost:
@@ -239,7 +255,7 @@ func (vm *VM) release() {
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
 	for _, p := range vm.programs {
-		p.release.Do(func() { close(p.gone) })
+		p.letGo()
 	}
 }
 
@@ -331,7 +347,7 @@ func (vm *VM) await(ctx context.Context, answers <-chan wire.Message) (left []st
 		case !ok:
 			return nil, fmt.Errorf("%s: the agent answered %v, want done", vm.t.Name, msg.Type())
 		case d.Err != "":
-			return nil, errors.New(vm.t.Name + ": " + console.Printable(d.Err))
+			return nil, &agentError{vm.t.Name, console.Printable(d.Err)}
 		}
 		for i := range d.Left {
 			d.Left[i] = console.Printable(d.Left[i])
@@ -344,6 +360,16 @@ func (vm *VM) await(ctx context.Context, answers <-chan wire.Message) (left []st
 	case <-time.After(requestTimeout):
 		return nil, fmt.Errorf("%s: the agent did not answer within %v", vm.t.Name, requestTimeout)
 	}
+}
+
+// agentError is the agent's.
+type agentError struct{ target, text string }
+
+func (e *agentError) Error() string { return e.target + ": " + e.text }
+
+// Is makes fs.ErrNotExist of what the guest does not have.
+func (e *agentError) Is(target error) bool {
+	return target == fs.ErrNotExist && strings.HasSuffix(e.text, unix.ENOENT.Error())
 }
 
 // Modprobe loads a module and those it needs. One that is built in is no error.
@@ -428,7 +454,7 @@ func (vm *VM) Fetch(ctx context.Context, path string, take func(*wire.Content) e
 			}
 			if c.End {
 				if c.Err != "" && failed == nil {
-					failed = errors.New(vm.t.Name + ": " + console.Printable(c.Err))
+					failed = &agentError{vm.t.Name, console.Printable(c.Err)}
 				}
 				return failed
 			}

@@ -26,8 +26,8 @@ var named = flag.String("kernels", "", "run this package's tests in these `kerne
 // insideEnv is set where a test binary has been started in a VM.
 const insideEnv = "NLRIG_KERNEL"
 
-// Inside says whether this process runs in a VM that Main, nlrig test or nlrig
-// exec has started.
+// Inside says whether this process runs in a VM that Main, Self, nlrig test or
+// nlrig exec has started.
 func Inside() bool { return os.Getenv(insideEnv) != "" }
 
 // Main is for TestMain. Where the flag -kernels or NLRIG_KERNELS names kernels,
@@ -112,6 +112,9 @@ func RunCases(t *testing.T, kernel string, fsys fs.FS) {
 	}
 	if len(all) == 0 {
 		t.Fatal("no file ends in .case")
+	}
+	if Inside() {
+		t.Skipf("this is a VM already, of %s, and starts no other", os.Getenv(insideEnv))
 	}
 	r, vs := mustResolve(t, kernel)
 	if len(vs) != 1 {

@@ -16,7 +16,8 @@
 // Start and Command, and RunCases plays a package's own exchanges.
 //
 // What a machine lacks (QEMU, a kernel that cannot be downloaded) is a skip that
-// says so, and a failure where NLRIG_REQUIRE=1 is set.
+// says so, and a failure where NLRIG_REQUIRE=1 is set. Main, which is asked for
+// kernels by name, fails then: it could tell of no skip.
 package vmtest
 
 import (
@@ -151,9 +152,12 @@ type VM struct {
 }
 
 // Start starts a VM of kernel, for the time of the test. A kernel that does not
-// boot fails the test.
+// boot fails the test. Where the test is in a VM already it is skipped.
 func Start(t testing.TB, kernel string, opts ...Option) *VM {
 	t.Helper()
+	if Inside() {
+		t.Skipf("this is a VM already, of %s, and starts no other", os.Getenv(insideEnv))
+	}
 	r, vs := mustResolve(t, kernel)
 	if len(vs) != 1 {
 		t.Fatalf("%s is %d kernels; a VM has one", kernel, len(vs))
@@ -207,13 +211,15 @@ func (vm *VM) ReadFile(path string) ([]byte, error) { return vm.vm.ReadFile(vm.t
 func (vm *VM) Install(paths ...string) error { return vm.vm.Install(vm.t.Context(), paths...) }
 
 // Self is a command that runs the test's own binary in the VM, with args: a test
-// can thus run a part of itself there, as it would in a child process.
+// can thus run a part of itself there, as it would in a child process. Inside is
+// true there.
 func (vm *VM) Self(args ...string) *Cmd {
 	path, err := os.Executable()
 	if err == nil {
 		err = vm.Install(path)
 	}
 	c := vm.Command(path, args...)
+	c.Env = append(c.environ(), insideEnv+"="+vm.Kernel())
 	c.err = err
 	return c
 }
@@ -257,16 +263,23 @@ func (c *Cmd) Start() error {
 	if c.p != nil {
 		return errors.New("vmtest: already started")
 	}
-	env := c.Env
-	if env == nil {
-		env = []string{"PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/root", "USER=root"}
+	var args []string
+	if len(c.Args) > 0 {
+		args = c.Args[1:]
 	}
 	dir := c.Dir
 	if dir == "" {
 		dir = "/"
 	}
-	c.p, c.err = c.vm.vm.Start(host.Spec{Path: c.Path, Args: c.Args[1:], Env: env, Dir: dir, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
+	c.p, c.err = c.vm.vm.Start(host.Spec{Path: c.Path, Args: args, Env: c.environ(), Dir: dir, Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr})
 	return c.err
+}
+
+func (c *Cmd) environ() []string {
+	if c.Env != nil {
+		return c.Env
+	}
+	return []string{"PATH=/bin:/sbin:/usr/bin:/usr/sbin", "HOME=/root", "USER=root"}
 }
 
 // Wait waits for the program to end, and its output with it. The error is an

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -48,6 +49,35 @@ func TestHelper(t *testing.T) {
 	case "panic":
 		_ = os.WriteFile("/proc/sysrq-trigger", []byte("c"), 0)
 	}
+}
+
+type slicing struct{ _ []byte }
+
+func (slicing) Write(b []byte) (int, error) { return len(b), nil }
+
+// TestInside is what Self runs in a VM.
+func TestInside(t *testing.T) {
+	if !vmtest.Inside() {
+		t.Skip("for a VM only")
+	}
+	t.Run("no VM in a VM", func(t *testing.T) {
+		vmtest.Start(t, kernel)
+		t.Error("started")
+	})
+}
+
+// What a VM is given it has: also memory that is no power of two, beside which is
+// what it shares with the host.
+func TestShape(t *testing.T) {
+	vmtest.Kernels(t, "5.10,6.12", func(t *testing.T, kernel string) {
+		vm := vmtest.Start(t, kernel, vmtest.CPUs(3), vmtest.Memory(300))
+		online, err := vm.ReadFile("/sys/devices/system/cpu/online")
+		require.NoError(t, err)
+		assert.Equal(t, "0-2\n", string(online))
+		out, err := self(vm, "links").Output() // a binary of many megabytes
+		require.NoError(t, err)
+		assert.Equal(t, "lo true\n", string(out))
+	})
 }
 
 func self(vm *vmtest.VM, what string) *vmtest.Cmd {
@@ -93,7 +123,29 @@ func TestCommand(t *testing.T) {
 		assert.True(t, bytes.Equal(want, got))
 		_, err = vm.ReadFile("/a/b/d")
 		assert.ErrorContains(t, err, "no such file")
+		assert.ErrorIs(t, err, fs.ErrNotExist)
+		got, err = vm.ReadFile("/proc/version")
+		require.NoError(t, err)
+		assert.Contains(t, string(got), vm.Release())
+		_, err = vm.ReadFile("/dev/null")
+		assert.ErrorContains(t, err, "neither a file nor a directory")
+		large := make([]byte, 600<<20) // in pieces, and with no room for it
+		assert.ErrorContains(t, vm.WriteFile("/tmp/large", large, 0o600), "no space left")
+		require.NoError(t, vm.WriteFile("/tmp/small", []byte("small"), 0o600), "what has failed is forgotten")
 		assert.ErrorContains(t, vm.WriteFile("/proc/nothing", nil, 0o600), "/proc/nothing")
+	})
+	t.Run("arguments", func(t *testing.T) {
+		c := self(vm, "links")
+		c.Args = nil
+		c.Stdout = slicing{}
+		c.Stderr = slicing{} // which == cannot compare
+		require.NoError(t, c.Run())
+		assert.ErrorContains(t, vm.Command("x", make([]string, 70000)...).Run(), "at most 65536")
+	})
+	t.Run("inside", func(t *testing.T) {
+		out, err := vm.Self("-test.run", "^TestInside$", "-test.v").Output()
+		require.NoError(t, err)
+		assert.Contains(t, string(out), "--- PASS: TestInside")
 	})
 	t.Run("many at once", func(t *testing.T) {
 		var all []*vmtest.Cmd

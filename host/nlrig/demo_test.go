@@ -141,6 +141,7 @@ func TestDemo(t *testing.T) {
 			t.Run("events", func(t *testing.T) { d.events(t, k) })
 			t.Run("ends", func(t *testing.T) { d.ends(t, k, all) })
 			t.Run("lost", func(t *testing.T) { d.lost(t, k, all) })
+			t.Run("streams", func(t *testing.T) { d.streams(t, k) })
 			if all {
 				t.Run("left", func(t *testing.T) { d.left(t, k) })
 				t.Run("race", func(t *testing.T) { d.race(t, k) })
@@ -279,6 +280,7 @@ func (d *demo) lost(t *testing.T, kernel string, all bool) {
 	}{
 		{test: "TestKernelPanic", words: "panic: sysrq triggered crash\n", status: 1},
 		{test: "TestKernelOops", words: "oops: BUG: unable to handle page fault", status: 1},
+		{test: "TestKernelLate", words: "oops: BUG: unable to handle page fault", status: 1},
 		{test: "TestKernelUnload", words: "(agent-lost|vm-crash|hang|panic|oops): ", status: 1},
 		{test: "TestKernelHang", words: "(hang|lockup): ", only: true, status: 1},
 		{test: "TestKernelSleep", words: "hang: no result within 30s", only: true, status: 1},
@@ -306,10 +308,11 @@ func (d *demo) lost(t *testing.T, kernel string, all bool) {
 
 // left is for what a test leaves in a VM that is kept for the next.
 func (d *demo) left(t *testing.T, kernel string) {
-	r := d.run(t, nil, d.nlrig, "test", "-k", kernel, "-run=TestBadLeakQuiet|TestKernelLeft", "-v", ".")
+	r := d.run(t, nil, d.nlrig, "test", "-k", kernel, "-run=TestBadLeakQuiet|TestKernelLeft|TestKernelLink", "-v", ".")
 	assert.Equal(t, "exit status 0", r.exit, r.out)
 	assert.Contains(t, r.out, "left behind: process (demo.test)\n")
 	assert.Contains(t, r.out, "left behind: +1 mounts\n")
+	assert.Contains(t, r.out, "left behind: link left in the first network namespace\n")
 }
 
 // race is for a binary that needs libraries, and for its detector's words.
@@ -334,6 +337,64 @@ func (d *demo) fuzz(t *testing.T, kernel string) {
 	r = there.run(t, nil, "go", "test", "-run=FuzzFields/"+name[1])
 	assert.Equal(t, "exit status 1", r.exit)
 	assert.Contains(t, r.out, "found")
+}
+
+// streams is for who does not take the output at once, or at all, and for an
+// input of several kernels.
+func (d *demo) streams(t *testing.T, kernel string) {
+	start := func(t *testing.T, args ...string) (*exec.Cmd, io.Reader) {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		t.Cleanup(cancel)
+		cmd := exec.CommandContext(ctx, d.nlrig, append([]string{"exec", "-k"}, args...)...)
+		cmd.Dir, cmd.Env = d.dir, append(os.Environ(), "PWD="+d.dir)
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		cmd.Stderr = os.Stderr
+		require.NoError(t, cmd.Start())
+		return cmd, out
+	}
+	loud := []string{kernel, d.test, "-test.run=TestLoud", "-test.v"}
+	t.Run("late", func(t *testing.T) {
+		cmd, out := start(t, loud...)
+		time.Sleep(8 * time.Second) // more than is waited for an output that stays open
+		n, err := io.Copy(io.Discard, out)
+		assert.NoError(t, err)
+		assert.Greater(t, n, int64(50_000_000))
+		assert.NoError(t, cmd.Wait())
+	})
+	t.Run("never", func(t *testing.T) {
+		cmd, out := start(t, loud...)
+		_, err := out.Read(make([]byte, 100))
+		require.NoError(t, err)
+		time.Sleep(2 * time.Second)
+		require.NoError(t, cmd.Process.Signal(os.Interrupt))
+		assert.Error(t, cmd.Wait())
+		assert.Equal(t, "signal: interrupt", cmd.ProcessState.String())
+	})
+	t.Run("closed", func(t *testing.T) {
+		cmd, out := start(t, loud...)
+		_, err := out.Read(make([]byte, 100))
+		require.NoError(t, err)
+		require.NoError(t, out.(io.Closer).Close())
+		assert.Error(t, cmd.Wait())
+		assert.Equal(t, "signal: broken pipe", cmd.ProcessState.String())
+	})
+	t.Run("full", func(t *testing.T) {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		require.NoError(t, err)
+		defer full.Close()
+		cmd := exec.Command(d.nlrig, "exec", "-k", kernel, d.test, "-test.run=TestPass")
+		cmd.Dir, cmd.Env, cmd.Stdout = d.dir, append(os.Environ(), "PWD="+d.dir), full
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		assert.Error(t, cmd.Run())
+		assert.Contains(t, said.String(), "write its output: ")
+	})
+	t.Run("input", func(t *testing.T) {
+		r := d.run(t, strings.NewReader(strings.Repeat("input\n", 30_000)), d.nlrig, "exec", "-k", "5.10,6.1", d.test, "-test.run=TestStdin", "-test.v")
+		assert.Equal(t, "exit status 0", r.exit, r.out)
+		assert.Equal(t, 60_000, strings.Count(r.out, `input\n`))
+	})
 }
 
 // several runs the package on two kernels: each test has a subtest for each, and

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/nlrig/nlrig/host"
 	"github.com/nlrig/nlrig/host/qemu"
+	"github.com/nlrig/nlrig/kernels"
 )
 
 // programOptions are the flags of commands that run programs in kernels.
@@ -39,8 +41,14 @@ func (w *words) Set(s string) error { *w = append(*w, s); return nil }
 func (o *programOptions) flags(name, synopsis string) *flag.FlagSet {
 	f := newFlags(name, synopsis, &o.options)
 	o.vmFlags(f)
-	f.StringVar(&o.kernels, "k", "", "`KERNELS` to run on (default NLRIG_KERNELS of the environment, else the newest that is here)")
-	f.IntVar(&o.cpus, "smp", 1, "`processors` of a VM")
+	f.Func("k", "`KERNELS` to run on (default NLRIG_KERNELS of the environment, else the newest that is here)", func(s string) error {
+		if o.kernels = s; len(kernels.Split(s)) == 0 {
+			return errors.New("it names no kernel")
+		}
+		return nil
+	})
+	o.cpus = 1
+	f.Var(&bounded{&o.cpus, 1, qemu.MaxCPUs}, "smp", "`processors` of a VM")
 	f.StringVar(&o.append, "append", "", "`words` for the kernel's command line")
 	f.StringVar(&o.modules, "modules", "", "kernel modules to load at first, a `list` with commas; others are loaded when the kernel asks for them")
 	f.StringVar(&o.lo, "lo", "up", "loopback interface, `up|down`")
@@ -156,7 +164,13 @@ func execCommand(args []string) error {
 		stderr = stdout
 	}
 	fleet.Once = true
-	p := &host.Program{Path: f.Arg(0), Args: f.Args()[1:], Env: env, Files: o.files, Stdin: input(os.Stdin)}
+	path := f.Arg(0)
+	if _, err := os.Stat(path); err != nil && !strings.Contains(path, "/") {
+		if found, err := exec.LookPath(path); err == nil {
+			path = found // else the error is of the file
+		}
+	}
+	p := &host.Program{Path: path, Args: f.Args()[1:], Env: env, Files: o.files, Stdin: input(os.Stdin)}
 	exit, results, err := fleet.RunAll(ctx, vs, p, host.Streams{Stdout: stdout, Stderr: stderr, Signals: signals})
 	tell(os.Stderr, results)
 	if cerr := fleet.Close(); err == nil && cerr != nil {

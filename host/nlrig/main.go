@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -66,7 +67,7 @@ FORMAT is html (a page), json (for programs), md, junit, ktap, or github
 (annotations); FILE - is standard output, in place of the matrix.
 
 CASE is a case's name, a pattern (ack/*), a folder (ack), or the path of a
-case's file (./my.nlcase).
+case's file (./my.case).
 
 nlrig bisect asks for the verdict of a case, with -diff for its exchange, with
 -match REGEX for lines of that, with -test PKG -run NAME for a Go test, and with
@@ -210,7 +211,30 @@ func (o *options) vmFlags(f *flag.FlagSet) {
 	f.StringVar(&o.binary, "qemu", qemu.Program, "QEMU's `program`")
 	f.BoolVar(&o.cold, "cold", false, "boot every VM, and neither use nor make warm images")
 	f.BoolVar(&o.entropy, "entropy", false, "give each VM a random pool of its own, where those of a warm image begin alike")
-	f.IntVar(&o.memory, "m", qemu.DefaultMemory, "a VM's memory in `MiB`")
+	o.memory = qemu.DefaultMemory
+	f.Var(&bounded{&o.memory, qemu.MinMemory, qemu.MaxMemory}, "m", "a VM's memory in `MiB`")
+}
+
+// bounded is a flag that is a number between two.
+type bounded struct {
+	n        *int
+	min, max int
+}
+
+func (b *bounded) String() string {
+	if b.n == nil { // as package flag makes one, to know the zero value
+		return ""
+	}
+	return strconv.Itoa(*b.n)
+}
+
+func (b *bounded) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < b.min || n > b.max {
+		return fmt.Errorf("want %d to %d", b.min, b.max)
+	}
+	*b.n = n
+	return nil
 }
 
 // shared are those of options that were given, for another nlrig.
@@ -290,6 +314,9 @@ func choose(ctx context.Context, c *kernels.Catalogue, spec string) ([]choice, e
 		some, err := c.Select(ctx, e)
 		if err != nil {
 			return nil, err
+		}
+		if len(some) == 0 {
+			return nil, fmt.Errorf("%w: %q names none", kernels.ErrSpec, e)
 		}
 		for _, v := range some {
 			add(v.String(), choice{version: v})

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 
 	"golang.org/x/term"
 
@@ -90,6 +92,7 @@ func oneKernel(ctx context.Context, c *kernels.Catalogue, spec string) (kernels.
 // terminal can take it back.
 func newSays() host.Says {
 	_, live := style(os.Stderr)
+	var told sync.Map
 	clear := func() {
 		if live {
 			fmt.Fprint(os.Stderr, "\r\x1b[K")
@@ -102,6 +105,13 @@ func newSays() host.Says {
 			clear()
 			if live {
 				fmt.Fprint(os.Stderr, s)
+				return
+			}
+			// Elsewhere a line says what takes long, once.
+			name, rest, _ := strings.Cut(s, ": ")
+			phase, _, _ := strings.Cut(rest, " ")
+			if _, was := told.LoadOrStore(name+phase, true); !was && (phase == "download" || phase == "build") {
+				fmt.Fprintln(os.Stderr, s)
 			}
 		},
 	}

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,9 +30,21 @@ import (
 func testCommand(args []string) error {
 	var o programOptions
 	f := o.flags("test", "[-k KERNELS] [PACKAGES] [go test flags]")
+	isolation := f.String("isolation", "kernel", "what a package has to itself: a VM of each kernel, `vm`, or what the ones before have left it of one, kernel")
 	ours, theirs := splitFlags(f, args)
 	if err := parse(f, ours); err != nil {
 		return err
+	}
+	if *isolation != "kernel" && *isolation != "vm" {
+		return misuse("-isolation %s: want kernel or vm", *isolation)
+	}
+	// A package's tests run in its directory, and -file is from here.
+	for i, path := range o.files {
+		if _, err := os.Lstat(path); err == nil {
+			if o.files[i], err = filepath.Abs(path); err != nil {
+				return err
+			}
+		}
 	}
 	for _, a := range theirs {
 		if name, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "="); strings.HasPrefix(a, "-") && (name == "exec" || name == "c") {
@@ -51,6 +64,7 @@ func testCommand(args []string) error {
 	if err != nil {
 		return err
 	}
+	fleet.Once = *isolation == "vm"
 	s := &testServer{options: &o, fleet: fleet, kernels: vs}
 	if o.gdb == "" {
 		s.wait.Go(func() { // while go builds
@@ -75,6 +89,9 @@ func testCommand(args []string) error {
 	return nil
 }
 
+// goValues are flags of go test whose value may be taken for a flag.
+var goValues = []string{"C", "gcflags", "ldflags", "asmflags", "gccgoflags", "run", "skip", "bench", "tags"}
+
 // splitFlags takes the flags of f out of args, wherever they are, up to -args.
 func splitFlags(f *flag.FlagSet, args []string) (ours, theirs []string) {
 	for i := 0; i < len(args); i++ {
@@ -85,6 +102,11 @@ func splitFlags(f *flag.FlagSet, args []string) (ours, theirs []string) {
 		name, _, given := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(a, "-"), "-"), "=")
 		if !strings.HasPrefix(a, "-") {
 			theirs = append(theirs, a)
+			continue
+		}
+		if slices.Contains(goValues, name) && !given && i+1 < len(args) {
+			theirs = append(theirs, a, args[i+1])
+			i++
 			continue
 		}
 		fl := f.Lookup(name)
@@ -120,6 +142,7 @@ type testServer struct {
 type packageRun struct {
 	name    string
 	results []host.Result
+	later   bool // what is to be known of it is told in the end
 }
 
 // goTest runs go test with args and returns its exit status.
@@ -151,7 +174,16 @@ func (s *testServer) goTest(ctx context.Context, args []string) (int, error) {
 	if strings.ContainsAny(self+path, `'"`) {
 		return 0, fmt.Errorf("a path with quotes cannot be given to go test -exec: %s, %s", self, path)
 	}
-	cmd := child.Command(context.Background(), "go", append([]string{"test", "-exec", fmt.Sprintf("'%s' exec -via '%s'", self, path)}, args...)...)
+	command := []string{"test"}
+	if len(args) > 0 && strings.HasPrefix(strings.TrimLeft(args[0], "-"), "C") && strings.HasPrefix(args[0], "-") {
+		n := 1 // go wants it first
+		if !strings.Contains(args[0], "=") {
+			n = min(2, len(args))
+		}
+		command, args = append(command, args[:n]...), args[n:]
+	}
+	command = append(command, "-exec", fmt.Sprintf("'%s' exec -via '%s'", self, path))
+	cmd := child.Command(context.Background(), "go", append(command, args...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
@@ -247,9 +279,14 @@ func (s *testServer) run(ctx context.Context, r *request, files []*os.File, sign
 	if err != nil {
 		return reply{}, err
 	}
-	tell(stderr, results)
+	ran := packageRun{name: strings.TrimSuffix(filepath.Base(path), ".test"), results: results}
+	// What a package that passes has written, go test shows with -v alone.
+	ran.later = exit == (host.Exit{}) && !slices.ContainsFunc(r.Args, func(a string) bool { return strings.HasPrefix(a, "-test.v") })
+	if !ran.later {
+		tell(stderr, results)
+	}
 	s.mu.Lock()
-	s.ran = append(s.ran, packageRun{name: strings.TrimSuffix(filepath.Base(path), ".test"), results: results})
+	s.ran = append(s.ran, ran)
 	s.mu.Unlock()
 	return reply{Status: exit.Status, Signal: exit.Signal}, nil
 }
@@ -324,6 +361,15 @@ func execVia(path string, args []string, signals <-chan os.Signal) error {
 
 // summary is what differs between kernels, and how each package did on them.
 func (s *testServer) summary(w io.Writer) error {
+	for _, p := range s.ran {
+		if p.later {
+			for _, r := range p.results {
+				for _, n := range r.Notes {
+					fmt.Fprintf(w, "nlrig: %s: %s: %s\n", p.name, r.Kernel, n)
+				}
+			}
+		}
+	}
 	if len(s.kernels) < 2 || len(s.ran) == 0 {
 		return nil
 	}

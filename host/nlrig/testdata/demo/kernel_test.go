@@ -2,7 +2,9 @@ package demo
 
 import (
 	"bytes"
+	"encoding/binary"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -81,6 +83,12 @@ func TestKernelOops(t *testing.T) {
 	t.Error("survived:", err)
 }
 
+// TestKernelLate ends well, right after its kernel has not.
+func TestKernelLate(t *testing.T) {
+	vm(t)
+	_ = exec.Command(os.Args[0], "-test.run=TestKernelOops$").Run() // dies of it
+}
+
 // TestKernelHang has all processors run nothing but this.
 func TestKernelHang(t *testing.T) {
 	vm(t)
@@ -136,6 +144,35 @@ func TestKernelLeft(t *testing.T) {
 		if err := syscall.Mount("left", "/mnt", "tmpfs", 0, ""); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestKernelLink leaves a link behind, of a module that is loaded for it.
+func TestKernelLink(t *testing.T) {
+	vm(t)
+	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW, syscall.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	attr := func(kind uint16, data string) string {
+		b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(data)))
+		b = binary.NativeEndian.AppendUint16(b, kind)
+		return string(b) + data + strings.Repeat("\x00", -len(data)&3)
+	}
+	const kind = 1 // IFLA_INFO_KIND
+	body := strings.Repeat("\x00", syscall.SizeofIfInfomsg) + attr(syscall.IFLA_IFNAME, "left") + attr(syscall.IFLA_LINKINFO, attr(kind, "dummy"))
+	m := binary.NativeEndian.AppendUint32(nil, uint32(syscall.NLMSG_HDRLEN+len(body)))
+	m = binary.NativeEndian.AppendUint16(m, syscall.RTM_NEWLINK)
+	m = binary.NativeEndian.AppendUint16(m, syscall.NLM_F_REQUEST|syscall.NLM_F_ACK|syscall.NLM_F_CREATE|syscall.NLM_F_EXCL)
+	m = append(append(m, make([]byte, 8)...), body...)
+	if err := syscall.Sendto(fd, m, 0, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 4096)
+	n, err := syscall.Read(fd, b)
+	if err != nil || n < 20 || binary.NativeEndian.Uint32(b[16:]) != 0 {
+		t.Fatalf("%v, % x", err, b[:max(n, 0)])
 	}
 }
 
