@@ -131,13 +131,21 @@ func (p *Program) pack() (*cargo, error) {
 		return nil, fmt.Errorf("%s takes along %d MB, at most %d: %s", filepath.Base(p.Path), c.size>>20, MaxCargo>>20, c.largest())
 	}
 	for _, i := range c.items {
-		for _, no := range []string{"/proc", "/sys", "/dev"} {
-			if (i.path == no || strings.HasPrefix(i.path, no+"/")) && !strings.HasPrefix(i.path, "/dev/shm/") {
-				return nil, fmt.Errorf("%s: a VM has a %s of its own", i.path, no)
-			}
+		if err := kernelsOwn(i.path); err != nil {
+			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// kernelsOwn is an error for what is a kernel's own, and no file to take along.
+func kernelsOwn(path string) error {
+	for _, no := range []string{"/proc", "/sys", "/dev"} {
+		if (path == no || below(path, no)) && !below(path, "/dev/shm") {
+			return fmt.Errorf("%s: a VM has a %s of its own", path, no)
+		}
+	}
+	return nil
 }
 
 // inputs are n that each have all of p's input. What one has read, and another has
@@ -261,6 +269,9 @@ func (c *cargo) add(path string, follow bool) error {
 
 // addTree takes along what is below root, and what symbolic links there lead to.
 func (c *cargo) addTree(root string) error {
+	if err := kernelsOwn(root); err != nil {
+		return err
+	}
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -275,8 +286,8 @@ func (c *cargo) addTree(root string) error {
 		if link := &c.items[len(c.items)-1]; err == nil && link.path == path && link.mode.Type() == fs.ModeSymlink && next(link) != target {
 			link.target = target // and not by links that are not taken along
 		}
-		if err != nil || c.seen[target] || below(path, target) {
-			return nil // it leads nowhere, or to where it comes from
+		if err != nil || c.seen[target] || below(path, target) || kernelsOwn(target) != nil {
+			return nil // it leads nowhere, to where it comes from, or to what is in a VM
 		}
 		return c.addTree(target)
 	})

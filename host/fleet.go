@@ -365,9 +365,15 @@ func (vm *VM) run(ctx context.Context, j *job, r *Result) {
 		return
 	}
 	j.running.Add(1)
-	attend(ctx, vm, proc, j.signals)
+	told := attend(ctx, vm, proc, j.signals)
 	j.running.Add(-1)
-	r.Exit, r.Err = proc.wait(ctx)
+	taking := ctx
+	if told {
+		var cancel context.CancelFunc
+		taking, cancel = context.WithTimeout(ctx, quitGrace)
+		defer cancel()
+	}
+	r.Exit, r.Err = proc.wait(taking)
 	r.Took = time.Since(start)
 	if vm.Err() != nil {
 		return
@@ -398,16 +404,17 @@ const quitGrace = 4 * time.Second
 
 // attend passes signals on until the program has ended or must. A program may
 // do with most of them as it likes; a kernel that is dead does not pass them on.
-func attend(ctx context.Context, vm *VM, p *Process, signals <-chan os.Signal) {
+// told is whether it was told to end.
+func attend(ctx context.Context, vm *VM, p *Process, signals <-chan os.Signal) (told bool) {
 	var quit, oops, deaf <-chan time.Time
 	ill := vm.Ill()
 	done := ctx.Done()
 	for {
 		select {
 		case <-p.Exited():
-			return
+			return told
 		case <-vm.Lost():
-			return
+			return told
 		case s := <-signals:
 			sig, ok := s.(syscall.Signal)
 			if !ok {
@@ -416,9 +423,9 @@ func attend(ctx context.Context, vm *VM, p *Process, signals <-chan os.Signal) {
 			_ = p.Signal(sig) // one that cannot be sent is a VM that is lost
 			switch {
 			case sig == syscall.SIGQUIT && quit == nil:
-				quit = time.After(quitGrace)
+				told, quit = true, time.After(quitGrace)
 			case deaf == nil && (sig == syscall.SIGINT || sig == syscall.SIGTERM || sig == syscall.SIGHUP):
-				deaf = time.After(quitGrace)
+				told, deaf = true, time.After(quitGrace)
 			}
 		case <-deaf:
 			deaf = nil

@@ -279,7 +279,7 @@ func (p *Process) wait(ctx context.Context) (exit Exit, err error) {
 	case <-p.gone: // on purpose, or with a kernel that is lost
 		return p.exit, cmp.Or(p.vm.Err(), errUntaken)
 	case <-ctx.Done():
-		return p.exit, context.Cause(ctx)
+		return p.exit, errUntaken
 	}
 }
 

@@ -86,6 +86,9 @@ func (o *programOptions) fleet(ctx context.Context) (*host.Fleet, []choice, erro
 	} else if all, err = choose(ctx, rig.Catalogue, o.kernels); err != nil {
 		return nil, nil, err
 	}
+	if len(all) == 0 {
+		return nil, nil, misuse("no such kernel: %q names none", o.kernels)
+	}
 	f := &host.Fleet{
 		Rig: rig,
 		Options: host.VMOptions{

@@ -315,9 +315,6 @@ func choose(ctx context.Context, c *kernels.Catalogue, spec string) ([]choice, e
 		if err != nil {
 			return nil, err
 		}
-		if len(some) == 0 {
-			return nil, fmt.Errorf("%w: %q names none", kernels.ErrSpec, e)
-		}
 		for _, v := range some {
 			add(v.String(), choice{version: v})
 		}
