@@ -94,9 +94,10 @@ type VM struct {
 // on netlink: self-tests of the crypto API, speculation mitigations, address
 // randomisation, the interpreted ACPI methods that route PCI interrupts.
 // Expedited grace periods take a sixth from the cases of older kernels, which
-// wait for one wherever a device goes.
+// wait for one wherever a device goes. The TSC is as good as the machine's clock
+// is, and on a busy one a watchdog takes it to be broken.
 const commandLine = "console=ttyS0 loglevel=6 panic=-1 unknown_nmi_panic" +
-	" cryptomgr.notests mitigations=off nokaslr no_timer_check random.trust_cpu=on rcupdate.rcu_expedited=1 psi=0 GODEBUG=asyncpreemptoff=1"
+	" cryptomgr.notests mitigations=off nokaslr no_timer_check random.trust_cpu=on rcupdate.rcu_expedited=1 psi=0 tsc=reliable GODEBUG=asyncpreemptoff=1"
 
 const uniprocessor = "pci=noacpi"
 
