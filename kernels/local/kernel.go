@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -112,11 +113,13 @@ func (k *Kernel) Running() (thread, line int) {
 }
 
 // Release is the running kernel's, as uname tells it.
-func (k *Kernel) Release() string {
+func (k *Kernel) Release() string { return running() }
+
+var running = sync.OnceValue(func() string {
 	var u unix.Utsname
 	_ = unix.Uname(&u) // cannot fail: the buffer is ours
 	return nlcase.Release(unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Version[:]))
-}
+})
 
 // NamespaceError says why a case cannot have its network namespace.
 type NamespaceError struct {

@@ -336,9 +336,11 @@ func (p *parser) step(s *Step) {
 	case OpClose:
 		delete(p.socks, s.Sock)
 	case OpBind, OpConnect:
-		p.options(p.address(s, map[string]func(string){
-			"pid":    func(v string) { s.Pid = p.arg(v, 32, false) },
-			"groups": func(v string) { s.Groups = p.groups(v) }}))
+		p.options(func() setters {
+			return p.address(s, setters{
+				"pid":    func(v string) { s.Pid = p.arg(v, 32, false) },
+				"groups": func(v string) { s.Groups = p.groups(v) }})
+		})
 	case OpFilter:
 		p.filter(s)
 	case OpWait:
@@ -347,9 +349,11 @@ func (p *parser) step(s *Step) {
 		}
 		delete(p.sending, s.Sock)
 	case OpName:
-		p.options(map[string]func(string){
-			"pid":    func(v string) { s.Pid = p.arg(v, 32, true) },
-			"groups": func(v string) { s.Groups = p.groups(v) }})
+		p.options(func() setters {
+			return setters{
+				"pid":    func(v string) { s.Pid = p.arg(v, 32, true) },
+				"groups": func(v string) { s.Groups = p.groups(v) }}
+		})
 	case OpJoin, OpLeave:
 		s.Group = p.arg(p.next("a group"), 32, false)
 	case OpSet, OpGet:
@@ -405,12 +409,19 @@ const (
 	sockRaw   = 3
 )
 
-// options reads name=value words for as long as their names are known.
-func (p *parser) options(known map[string]func(string)) {
+// setters take the values of words like name=value.
+type setters map[string]func(value string)
+
+// options reads name=value words for as long as their names are known, which is
+// asked where there is such a word only.
+func (p *parser) options(known func() setters) {
 	for {
 		name, value, ok := strings.Cut(p.peek(), "=")
-		set := known[name]
-		if !ok || set == nil {
+		if !ok || strings.Contains(name, "{") {
+			return
+		}
+		set := known()[name]
+		if set == nil {
 			return
 		}
 		p.next("")
@@ -420,7 +431,25 @@ func (p *parser) options(known map[string]func(string)) {
 
 func (p *parser) recvOptions(s *Step) {
 	r := &s.Recv
-	known := map[string]func(string){
+	known := func() setters { return p.recvSetters(s) }
+	for {
+		p.options(known)
+		switch {
+		case s.Op == OpRecv && p.accept("peek"):
+			r.Options.Peek = true
+		case s.Op == OpRecv && p.accept("oob"):
+			r.Options.OOB = true
+		case s.Op == OpRecv && p.accept("truncated"):
+			r.Truncated = true
+		default:
+			return
+		}
+	}
+}
+
+func (p *parser) recvSetters(s *Step) setters {
+	r := &s.Recv
+	known := setters{
 		"within":   func(v string) { r.Within = p.duration(v, maxWithin) },
 		"from":     func(v string) { r.From = p.arg(v, 32, true) },
 		"groups":   func(v string) { r.Groups = p.groups(v) },
@@ -440,19 +469,7 @@ func (p *parser) recvOptions(s *Step) {
 	if s.Op == OpCollect {
 		delete(known, "size")
 	}
-	for {
-		p.options(known)
-		switch {
-		case s.Op == OpRecv && p.accept("peek"):
-			r.Options.Peek = true
-		case s.Op == OpRecv && p.accept("oob"):
-			r.Options.OOB = true
-		case s.Op == OpRecv && p.accept("truncated"):
-			r.Truncated = true
-		default:
-			return
-		}
-	}
+	return known
 }
 
 func (p *parser) option(s *Step) {
@@ -470,11 +487,13 @@ func (p *parser) option(s *Step) {
 	}
 	s.Option = o
 	if s.Op == OpGet {
-		p.options(map[string]func(string){"size": func(v string) {
-			if s.Size = int(p.arg(v, 12, false).N); s.Size == 0 {
-				p.fail("size=0 leaves no room for a value")
-			}
-		}})
+		p.options(func() setters {
+			return setters{"size": func(v string) {
+				if s.Size = int(p.arg(v, 12, false).N); s.Size == 0 {
+					p.fail("size=0 leaves no room for a value")
+				}
+			}}
+		})
 	}
 	if t := p.peek(); t == "!" && s.Op == OpGet {
 		s.Value.Any = true

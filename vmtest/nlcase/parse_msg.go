@@ -53,10 +53,12 @@ func (p *parser) message(proto int, pattern bool) (m Msg) {
 		def = nlmsg.TypeOf(proto, uint16(n))
 	}
 	m.Flags, m.AnyFlags = p.flags(pattern)
-	p.options(map[string]func(string){
-		"seq": func(v string) { m.Seq = p.arg(v, 32, pattern) },
-		"pid": func(v string) { m.Pid = p.arg(v, 32, pattern) },
-		"len": func(v string) { m.Len = p.arg(v, 32, pattern) }})
+	p.options(func() setters {
+		return setters{
+			"seq": func(v string) { m.Seq = p.arg(v, 32, pattern) },
+			"pid": func(v string) { m.Pid = p.arg(v, 32, pattern) },
+			"len": func(v string) { m.Len = p.arg(v, 32, pattern) }}
+	})
 	var space nlmsg.SpaceID
 	if def != nil {
 		space = def.Space

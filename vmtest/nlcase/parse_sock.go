@@ -7,17 +7,19 @@ import (
 
 // in reads netns=$name, where a socket is opened or a link looked for.
 func (p *parser) in(s *Step) {
-	p.options(map[string]func(string){"netns": func(v string) {
-		name, ok := strings.CutPrefix(v, "$")
-		if !ok || !p.nets[name] {
-			p.fail("netns=%s is not a network namespace that a step before has made", v)
-		}
-		s.In = name
-	}})
+	p.options(func() setters {
+		return setters{"netns": func(v string) {
+			name, ok := strings.CutPrefix(v, "$")
+			if !ok || !p.nets[name] {
+				p.fail("netns=%s is not a network namespace that a step before has made", v)
+			}
+			s.In = name
+		}}
+	})
 }
 
 // address adds what is wrong about an address on purpose.
-func (p *parser) address(s *Step, known map[string]func(string)) map[string]func(string) {
+func (p *parser) address(s *Step, known setters) setters {
 	known["family"] = func(v string) {
 		if s.Family, s.HasAddr = uint32(p.arg(v, 16, false).N), true; s.Family == 0 {
 			s.Family = AFUnspec
@@ -32,14 +34,7 @@ func (p *parser) address(s *Step, known map[string]func(string)) map[string]func
 }
 
 func (p *parser) sendOptions(s *Step) {
-	known := p.address(s, map[string]func(string){
-		"to":       func(v string) { s.Pid, s.HasAddr = p.arg(v, 32, false), true },
-		"groups":   func(v string) { s.Groups, s.HasAddr = p.groups(v), true },
-		"took":     func(v string) { s.Took = p.arg(v, 24, false) },
-		"cred.pid": func(v string) { credOf(&s.Cred).Pid = p.arg(v, 32, false) },
-		"cred.uid": func(v string) { credOf(&s.Cred).UID = p.arg(v, 32, false) },
-		"cred.gid": func(v string) { credOf(&s.Cred).GID = p.arg(v, 32, false) },
-	})
+	known := func() setters { return p.sendSetters(s) }
 	for {
 		p.options(known)
 		switch {
@@ -54,6 +49,17 @@ func (p *parser) sendOptions(s *Step) {
 			return
 		}
 	}
+}
+
+func (p *parser) sendSetters(s *Step) setters {
+	return p.address(s, setters{
+		"to":       func(v string) { s.Pid, s.HasAddr = p.arg(v, 32, false), true },
+		"groups":   func(v string) { s.Groups, s.HasAddr = p.groups(v), true },
+		"took":     func(v string) { s.Took = p.arg(v, 24, false) },
+		"cred.pid": func(v string) { credOf(&s.Cred).Pid = p.arg(v, 32, false) },
+		"cred.uid": func(v string) { credOf(&s.Cred).UID = p.arg(v, 32, false) },
+		"cred.gid": func(v string) { credOf(&s.Cred).GID = p.arg(v, 32, false) },
+	})
 }
 
 func credOf(c **CredArg) *CredArg {
