@@ -258,6 +258,9 @@ func (s *server) result(p *wire.Play) *wire.Result {
 		r.Err = err.Error()
 		return r
 	}
+	if c.NeedsVM() {
+		s.attend() // it may be too late when it has broken the kernel
+	}
 	release := p.Release
 	if release == "" {
 		release = s.kernel.Release()

@@ -138,13 +138,15 @@ func (n *netns) Spin() nlcase.Errno {
 	if !n.faults {
 		return nlmsg.EPERM
 	}
+	// The loop is not interrupted where the runtime does not preempt. What
+	// time the kernel leaves to others goes to those that tell of it, and they
+	// are ready by then.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	_ = unix.Nanosleep(&unix.Timespec{Nsec: 100e6}, nil)
 	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 99}
 	if err := unix.SchedSetAttr(0, &attr, 0); err != nil {
 		return errnoOf(err)
 	}
-	// The loop is not interrupted where the runtime does not preempt. What
-	// time the kernel leaves to others goes to those that tell of it.
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	for {
 	}
 }
