@@ -123,7 +123,7 @@ func (s *server) fetch(m *wire.Fetch) {
 	if err != nil {
 		end.Err = err.Error()
 	}
-	_ = s.conn.Send(&end) // a host that is gone is noticed by serve
+	_ = s.conn.Send(&end) // a host that is gone is noticed by listen
 }
 
 func (s *server) sendTree(id uint32, path, name string) error {

@@ -148,7 +148,7 @@ func (s *server) listen(m wire.Message, err error) {
 	}
 }
 
-// do does what is no case. The host ends a VM.
+// do does what is neither a case nor a program.
 func (s *server) do(m wire.Message) (err error) {
 	switch m := m.(type) {
 	case *wire.Module:
@@ -221,7 +221,7 @@ func (s *server) readLog(limit int) {
 	id := s.running.Load()
 	s.vm.log.drain(limit, func(r record) {
 		if s.vm.wanted(id, r) && s.talks() {
-			// A host that is gone is noticed by serve.
+			// A host that is gone is noticed by listen.
 			_ = s.conn.Send(&wire.Kmsg{Case: id, Priority: r.priority, User: r.user, Text: r.text})
 		}
 	})

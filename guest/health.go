@@ -287,5 +287,5 @@ func (s *server) bye() {
 		b.Undead = s.vm.undead()
 		s.readLog(allRecords)
 	}
-	_ = s.conn.Send(&b) // a host that is gone is noticed by serve
+	_ = s.conn.Send(&b) // a host that is gone is noticed by listen
 }

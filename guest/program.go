@@ -48,7 +48,7 @@ func (p *programs) get(id uint32) *program {
 func (s *server) run(m *wire.Exec) {
 	p, flush, err := s.startProgram(m)
 	if err != nil {
-		_ = s.conn.Send(&wire.Exited{Program: m.Program, Err: err.Error()}) // a host that is gone is noticed by serve
+		_ = s.conn.Send(&wire.Exited{Program: m.Program, Err: err.Error()}) // a host that is gone is noticed by listen
 		return
 	}
 	go func() {

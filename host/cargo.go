@@ -148,8 +148,8 @@ func kernelsOwn(path string) error {
 	return nil
 }
 
-// inputs are n that each have all of p's input. What one has read, and another has
-// not yet, is held in memory.
+// inputs are n that each have all of p's input, which is held in memory where n is
+// more than one.
 func (p *Program) inputs(n int) []io.Reader {
 	all := make([]io.Reader, n)
 	if p.Stdin == nil {

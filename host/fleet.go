@@ -384,8 +384,8 @@ func (vm *VM) run(ctx context.Context, j *job, r *Result) {
 	}
 }
 
-// trouble adds what the kernel has reported, and says whether there was any.
-func (r *Result) trouble(vm *VM) bool {
+// trouble adds what the kernel has reported.
+func (r *Result) trouble(vm *VM) {
 	o, ill := vm.Trouble()
 	switch {
 	case !ill:
@@ -396,7 +396,6 @@ func (r *Result) trouble(vm *VM) bool {
 	default:
 		r.Err = &TroubleError{vm.t.Name, o}
 	}
-	return ill
 }
 
 // quitGrace is how long a program may take to tell what it does and to end.

@@ -175,11 +175,7 @@ func (s *testServer) goTest(ctx context.Context, args []string) (int, error) {
 		return 0, fmt.Errorf("a path with quotes cannot be given to go test -exec: %s, %s", self, path)
 	}
 	command := []string{"test"}
-	if len(args) > 0 && strings.HasPrefix(strings.TrimLeft(args[0], "-"), "C") && strings.HasPrefix(args[0], "-") {
-		n := 1 // go wants it first
-		if !strings.Contains(args[0], "=") {
-			n = min(2, len(args))
-		}
+	if n := chdir(args); n > 0 {
 		command, args = append(command, args[:n]...), args[n:]
 	}
 	command = append(command, "-exec", fmt.Sprintf("'%s' exec -via '%s'", self, path))
@@ -210,6 +206,17 @@ func (s *testServer) goTest(ctx context.Context, args []string) (int, error) {
 			return 0, p.Err
 		}
 	}
+}
+
+// chdir is how many of args are a -C, which go wants first.
+func chdir(args []string) int {
+	switch {
+	case len(args) > 0 && (strings.HasPrefix(args[0], "-C=") || strings.HasPrefix(args[0], "--C=")):
+		return 1
+	case len(args) > 1 && (args[0] == "-C" || args[0] == "--C"):
+		return 2
+	}
+	return 0
 }
 
 // request is what nlrig exec hands over, with its standard streams as

@@ -103,15 +103,15 @@ const uniprocessor = "pci=noacpi"
 
 // MinMemory is the least that kernels of today boot and play in, MaxMemory what
 // is below the hole for PCI devices, beside the memory that is shared; both in
-// MiB. MaxCPUs is what Debian's kernels of all ages can have.
+// MiB. MaxCPUs is more than is of use without KVM.
 const (
 	MinMemory = 128
 	MaxMemory = 3072
 	MaxCPUs   = 64
 )
 
-// Check says what is wrong with c.
-func (c *Config) Check() error {
+// validate says what is wrong with c.
+func (c *Config) validate() error {
 	if m := c.memory(); m < MinMemory || m > MaxMemory {
 		return fmt.Errorf("a VM of %d MiB of memory: want %d to %d", m, MinMemory, MaxMemory)
 	}
@@ -210,7 +210,7 @@ func (c *Config) binary() string {
 // Start runs QEMU. Its kernel has not booted yet when Start returns. Ending
 // ctx kills it. Close must be called.
 func Start(ctx context.Context, c Config) (*VM, error) {
-	if err := c.Check(); err != nil {
+	if err := c.validate(); err != nil {
 		return nil, err
 	}
 	var pairs [3][2]*os.File

@@ -77,7 +77,8 @@ type Conn struct {
 	buf  []byte
 }
 
-// NewConn speaks over rw, which must not be used otherwise from then on.
+// NewConn speaks over rw, which must not be used otherwise from then on. There is
+// room for most frames at once: a VM has it in its image.
 func NewConn(side Side, rw io.ReadWriter) *Conn {
 	return &Conn{side: side, r: rw, w: rw, buf: make([]byte, 0, 16<<10)}
 }
